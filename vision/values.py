@@ -1,0 +1,296 @@
+"""The frozen nouns that travel between the rooms, and the result row that users keep.
+
+Everything here is data: made once, checked when made where a mistake would travel far, never changed.
+`Result.to_dict()` is the row of `results.jsonl` (schema `vision.result/1`), `Result.from_dict()` its inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+SCHEMA = "vision.result/1"
+
+Kind = Literal["logo", "product", "image"]
+VerdictName = Literal["known", "ambiguous", "unknown"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+Pixels = npt.NDArray[np.uint8]
+Embeddings = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One upright sRGB picture.
+
+    pixels: (h, w, 3) uint8 RGB, upright; at most as large as the picture itself, smaller after a reduced decode.
+    width, height: size of the upright picture at full scale; all boxes in results are in these pixels.
+    sha256: hex digest of the encoded bytes (of the raw pixels when there was no file).
+    origin: where it came from, for messages: a path, or "bytes", "array", "PIL".
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    sha256: str
+    origin: str
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Full-scale pixels per decoded pixel, horizontally and vertically; both at least 1."""
+        return self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector found in one picture, best score first.
+
+    boxes: (n, 4) float32 xyxy pixels of the picture given. kinds: n of "logo" | "product". scores: (n,) float32 in [0, 1].
+    """
+
+    boxes: npt.NDArray[np.float32]
+    kinds: tuple[str, ...]
+    scores: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.kinds), 4) or self.scores.shape != (len(self.kinds),):
+            raise ValueError(f"boxes {self.boxes.shape}, {len(self.kinds)} kinds and scores {self.scores.shape} do not belong together")
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One brand that a crop resembles: its best reference. similarity: cosine in [-1, 1], higher is closer."""
+
+    brand: str
+    product: str | None
+    reference: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read in a crop. confidence: the reader's own, in [0, 1]."""
+
+    string: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A brand that a finding may show. probability: calibrated, in [0, 1]."""
+
+    brand: str
+    similarity: float
+    probability: float
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one box: known (brand named), ambiguous (several within reach) or unknown (none of ours)."""
+
+    name: VerdictName
+    brand: str | None
+    product: str | None
+    probability: float
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One box of a picture with its verdict. box: xyxy pixels of the upright picture at full scale, inside it."""
+
+    kind: Kind
+    box: Box
+    score: float
+    verdict: VerdictName
+    brand: str | None
+    product: str | None
+    probability: float
+    candidates: tuple[Candidate, ...] = ()
+    text: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyClaim:
+    """This picture was taken from another one.
+
+    source: path or id of the other. index: "scan" or the name of the index searched. kind: the edit, e.g. "same", "mirror",
+    "rotate90". distance: Hamming bits. box here and source_box there: xyxy pixels of the shared region, null when not known.
+    """
+
+    source: str
+    index: str
+    kind: str
+    distance: int
+    probability: float
+    box: Box | None = None
+    source_box: Box | None = None
+    first_seen: str | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """PDQ hash of a picture. pdq: 64 hex digits (256 bits). quality: 0 to 100; under 50 the hash is no evidence."""
+
+    pdq: str
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a picture has no findings. code: one of `PictureError`'s."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything found in one picture: one row of results.jsonl."""
+
+    path: str
+    sha256: str | None
+    width: int | None
+    height: int | None
+    status: Literal["ok", "failed"]
+    error: Failure | None = None
+    findings: tuple[Finding, ...] = ()
+    copies: tuple[CopyClaim, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
+    fingerprint: Fingerprint | None = None
+    degraded: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain JSON types, keys in the order of the schema."""
+        return {
+            "schema": SCHEMA,
+            "path": self.path,
+            "sha256": self.sha256,
+            "width": self.width,
+            "height": self.height,
+            "status": self.status,
+            "error": None if self.error is None else {"code": self.error.code, "message": self.error.message},
+            "findings": [_finding_to_dict(f) for f in self.findings],
+            "copies": [_claim_to_dict(c) for c in self.copies],
+            "quality": dict(self.quality),
+            "fingerprint": None if self.fingerprint is None else {"pdq": self.fingerprint.pdq, "quality": self.fingerprint.quality},
+            "degraded": list(self.degraded),
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Result:
+        """The inverse of `to_dict`. Raises ValueError for a row of another schema, KeyError for a missing field."""
+        if row["schema"] != SCHEMA:
+            raise ValueError(f"a row of schema {row['schema']!r}; this version reads {SCHEMA!r}")
+        error, fingerprint = row["error"], row.get("fingerprint")
+        return cls(
+            path=row["path"],
+            sha256=row["sha256"],
+            width=row["width"],
+            height=row["height"],
+            status=row["status"],
+            error=None if error is None else Failure(error["code"], error["message"]),
+            findings=tuple(_finding_from_dict(f) for f in row["findings"]),
+            copies=tuple(_claim_from_dict(c) for c in row["copies"]),
+            quality=dict(row["quality"]),
+            fingerprint=None if fingerprint is None else Fingerprint(fingerprint["pdq"], fingerprint["quality"]),
+            degraded=tuple(row["degraded"]),
+        )
+
+    def to_supervision(self) -> Any:
+        """The boxes as `supervision.Detections` (class_id 0 logo, 1 product; brand and verdict in `data`).
+
+        Raises BackendError (package_missing) when supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError:
+            from vision.errors import BackendError
+
+            raise BackendError("package_missing", "supervision is not installed", hint="pip install supervision") from None
+        boxes = np.array([f.box for f in self.findings], dtype=np.float32).reshape(-1, 4)
+        return supervision.Detections(
+            xyxy=boxes,
+            confidence=np.array([f.score for f in self.findings], dtype=np.float32),
+            class_id=np.array([KINDS.index(f.kind) for f in self.findings], dtype=int),
+            data={
+                "class_name": np.array([f.kind for f in self.findings], dtype=object),
+                "brand": np.array([f.brand or "" for f in self.findings], dtype=object),
+                "verdict": np.array([f.verdict for f in self.findings], dtype=object),
+                "probability": np.array([f.probability for f in self.findings], dtype=np.float32),
+            },
+        )
+
+
+def _finding_to_dict(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "box": list(finding.box),
+        "score": finding.score,
+        "verdict": finding.verdict,
+        "brand": finding.brand,
+        "product": finding.product,
+        "probability": finding.probability,
+        "candidates": [
+            {"brand": c.brand, "similarity": c.similarity, "probability": c.probability, "reference": c.reference} for c in finding.candidates
+        ],
+        "text": None if finding.text is None else {"string": finding.text.string, "confidence": finding.text.confidence},
+    }
+
+
+def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
+    text = row["text"]
+    return Finding(
+        kind=row["kind"],
+        box=_box(row["box"]),
+        score=row["score"],
+        verdict=row["verdict"],
+        brand=row["brand"],
+        product=row["product"],
+        probability=row["probability"],
+        candidates=tuple(Candidate(c["brand"], c["similarity"], c["probability"], c["reference"]) for c in row["candidates"]),
+        text=None if text is None else Reading(text["string"], text["confidence"]),
+    )
+
+
+def _claim_to_dict(claim: CopyClaim) -> dict[str, Any]:
+    return {
+        "source": claim.source,
+        "index": claim.index,
+        "kind": claim.kind,
+        "distance": claim.distance,
+        "probability": claim.probability,
+        "box": None if claim.box is None else list(claim.box),
+        "source_box": None if claim.source_box is None else list(claim.source_box),
+        "first_seen": claim.first_seen,
+        "owner": claim.owner,
+    }
+
+
+def _claim_from_dict(row: Mapping[str, Any]) -> CopyClaim:
+    return CopyClaim(
+        source=row["source"],
+        index=row["index"],
+        kind=row["kind"],
+        distance=row["distance"],
+        probability=row["probability"],
+        box=None if row["box"] is None else _box(row["box"]),
+        source_box=None if row["source_box"] is None else _box(row["source_box"]),
+        first_seen=row["first_seen"],
+        owner=row["owner"],
+    )
+
+
+def _box(values: Sequence[float]) -> Box:
+    left, top, right, bottom = values
+    return (left, top, right, bottom)
