@@ -1,0 +1,1 @@
+"""Weights with cards, from real and drawn data. Needs the extra `train`."""
