@@ -45,7 +45,18 @@ class UsageError(VisionError):
 class PictureError(VisionError):
     """One picture cannot be read. A scan turns it into a failed row and goes on."""
 
-    codes = frozenset({"not_found", "not_readable", "empty", "not_an_image", "truncated", "too_many_pixels", "unsupported", "internal"})
+    codes = frozenset(
+        {
+            "not_found",
+            "not_readable",
+            "empty",
+            "not_an_image",
+            "truncated",
+            "too_many_pixels",
+            "unsupported",
+            "internal",
+        }
+    )
     exit_code = 1
 
 

@@ -59,7 +59,9 @@ class Detections:
 
     def __post_init__(self) -> None:
         if self.boxes.shape != (len(self.kinds), 4) or self.scores.shape != (len(self.kinds),):
-            raise ValueError(f"boxes {self.boxes.shape}, {len(self.kinds)} kinds and scores {self.scores.shape} do not belong together")
+            raise ValueError(
+                f"boxes {self.boxes.shape}, {len(self.kinds)} kinds and scores {self.scores.shape} do not belong together"
+            )
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -183,7 +185,9 @@ class Result:
             "findings": [_finding_to_dict(f) for f in self.findings],
             "copies": [_claim_to_dict(c) for c in self.copies],
             "quality": dict(self.quality),
-            "fingerprint": None if self.fingerprint is None else {"pdq": self.fingerprint.pdq, "quality": self.fingerprint.quality},
+            "fingerprint": None
+            if self.fingerprint is None
+            else {"pdq": self.fingerprint.pdq, "quality": self.fingerprint.quality},
             "degraded": list(self.degraded),
         }
 
@@ -217,7 +221,9 @@ class Result:
         except ImportError:
             from vision.errors import BackendError
 
-            raise BackendError("package_missing", "supervision is not installed", hint="pip install supervision") from None
+            raise BackendError(
+                "package_missing", "supervision is not installed", hint="pip install supervision"
+            ) from None
         boxes = np.array([f.box for f in self.findings], dtype=np.float32).reshape(-1, 4)
         return supervision.Detections(
             xyxy=boxes,
@@ -242,9 +248,12 @@ def _finding_to_dict(finding: Finding) -> dict[str, Any]:
         "product": finding.product,
         "probability": finding.probability,
         "candidates": [
-            {"brand": c.brand, "similarity": c.similarity, "probability": c.probability, "reference": c.reference} for c in finding.candidates
+            {"brand": c.brand, "similarity": c.similarity, "probability": c.probability, "reference": c.reference}
+            for c in finding.candidates
         ],
-        "text": None if finding.text is None else {"string": finding.text.string, "confidence": finding.text.confidence},
+        "text": None
+        if finding.text is None
+        else {"string": finding.text.string, "confidence": finding.text.confidence},
     }
 
 
@@ -258,7 +267,9 @@ def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
         brand=row["brand"],
         product=row["product"],
         probability=row["probability"],
-        candidates=tuple(Candidate(c["brand"], c["similarity"], c["probability"], c["reference"]) for c in row["candidates"]),
+        candidates=tuple(
+            Candidate(c["brand"], c["similarity"], c["probability"], c["reference"]) for c in row["candidates"]
+        ),
         text=None if text is None else Reading(text["string"], text["confidence"]),
     )
 

@@ -29,7 +29,12 @@ def shipped() -> Path:
     for folder in [Path(named)] if named else [package / "_shipped" / "weights", package.parent / "weights"]:
         if (folder / "manifest.json").is_file():
             return folder
-    raise WeightsError("missing", "no model files found", path=named or str(package.parent / "weights"), hint="reinstall, or set VISION_WEIGHTS")
+    raise WeightsError(
+        "missing",
+        "no model files found",
+        path=named or str(package.parent / "weights"),
+        hint="reinstall, or set VISION_WEIGHTS",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,9 @@ def load(name: str, root: Path | None = None) -> Model:
     verify(card_path, checksums["card.json"])
     card = json.loads(card_path.read_text(encoding="utf-8"))
     if card.get("schema") != CARD_SCHEMA:
-        raise WeightsError("unknown_card", f"card of schema {card.get('schema')!r}", path=str(card_path), hint="update this package")
+        raise WeightsError(
+            "unknown_card", f"card of schema {card.get('schema')!r}", path=str(card_path), hint="update this package"
+        )
     return Model(root / name, card, checksums)
 
 
@@ -81,7 +88,11 @@ def read_manifest(root: Path) -> dict[str, str]:
 
 def write_manifest(root: Path) -> dict[str, str]:
     """Note the sha256 of every file under `root` in its manifest.json, replaced in one step; the files' digests by name."""
-    paths = sorted(p for p in root.rglob("*") if p.is_file() and p.name not in {"manifest.json", "README.md"} and not p.name.startswith("."))
+    paths = sorted(
+        p
+        for p in root.rglob("*")
+        if p.is_file() and p.name not in {"manifest.json", "README.md"} and not p.name.startswith(".")
+    )
     files = {p.relative_to(root).as_posix(): digest(p) for p in paths}
     write_atomically(root / "manifest.json", (json.dumps({"files": files}, indent=1) + "\n").encode())
     return files
@@ -110,7 +121,12 @@ def verify(path: Path, expected: str) -> None:
         raise WeightsError("missing", "the file is not there", path=str(path), hint="reinstall the package")
     found = digest(path)
     if found != expected:
-        raise WeightsError("wrong_checksum", f"sha256 is {found[:12]}…, the manifest says {expected[:12]}…", path=str(path), hint="restore the file")
+        raise WeightsError(
+            "wrong_checksum",
+            f"sha256 is {found[:12]}…, the manifest says {expected[:12]}…",
+            path=str(path),
+            hint="restore the file",
+        )
 
 
 def session(path: Path, *, threads: int = 1, device: str = "auto") -> Any:

@@ -72,7 +72,15 @@ def read_set(path: Path, *, brands_left_out: Iterable[str] = ()) -> list[Labelle
             continue
         image = path.parent / row["image"]
         pictures.append(
-            LabelledPicture(image, row["width"], row["height"], boxes, path.parent.name, row["image"] in again or bool(row.get("exhaustive")), kinds)
+            LabelledPicture(
+                image,
+                row["width"],
+                row["height"],
+                boxes,
+                path.parent.name,
+                row["image"] in again or bool(row.get("exhaustive")),
+                kinds,
+            )
         )
     return pictures
 

@@ -1,1 +1,6 @@
-"""To be filled by its room."""
+"""Similarities become an answer: known, ambiguous or unknown, with a calibrated probability. Pure functions."""
+
+from vision.verdict.calibrate import Calibration
+from vision.verdict.decide import OperatingPoint, decide
+
+__all__ = ["Calibration", "OperatingPoint", "decide"]
