@@ -1,1 +1,1 @@
-"""To be filled by its room."""
+"""Results become things that people look at: rows, tables, overlays, contact sheets, one HTML page."""

@@ -1,0 +1,148 @@
+"""Figures of merit as pure functions: what was ranked, found or claimed comes in, one number goes out.
+
+Where scores are equal the worst order counts, so that a model which gives everything the same score cannot look good
+(as SSCD's evaluation does). NaN means that the figure is not defined: nothing to find, nothing claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Flags = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
+
+RECALL_STEPS = np.linspace(0, 1, 101)  # COCO's 101 points
+
+
+def greedy_hits(overlaps: Floats, scores: Floats, min_overlap: float = 0.5) -> Flags:
+    """Which of n boxes hit one of m true boxes: best score first, each true box once, each box its best free one.
+
+    overlaps: (n, m), for example `geometry.iou`. scores: (n,); equal scores are taken in the given order.
+    Gives (n,) bool in the order of the boxes.
+    """
+    hits = np.zeros(overlaps.shape[0], dtype=bool)
+    free = np.ones(overlaps.shape[1], dtype=bool)
+    for i in np.argsort(-scores, kind="stable"):
+        if not free.any():
+            break
+        j = int(np.argmax(np.where(free, overlaps[i], -1.0)))
+        if free[j] and overlaps[i, j] >= min_overlap:
+            hits[i], free[j] = True, False
+    return hits
+
+
+def average_precision(hits: Flags, scores: Floats, positives: int) -> float:
+    """Mean of the interpolated precision at 101 recalls (COCO); among equal scores misses come first.
+
+    hits, scores: (n,), all boxes of all pictures. positives: number of true boxes, found or not. NaN when there are none.
+    """
+    if not positives:
+        return float("nan")
+    if not len(hits):
+        return 0.0
+    ranked = hits[np.lexsort((hits, -scores))]
+    found = np.cumsum(ranked)
+    recall = found / positives
+    precision = np.maximum.accumulate((found / np.arange(1, len(found) + 1))[::-1])[::-1]
+    at = np.searchsorted(recall, RECALL_STEPS, side="left")
+    return float(np.append(precision, 0.0)[at].mean())
+
+
+def box_recall(pictures: Iterable[tuple[Floats, Floats]], k: int, min_overlap: float = 0.5) -> float:
+    """Share of true boxes that one of their picture's k best boxes overlaps by `min_overlap` or more.
+
+    pictures: per picture overlaps (n, m) and scores (n,); equal scores count in the given order. NaN without true boxes.
+    """
+    found = wanted = 0
+    for overlaps, scores in pictures:
+        wanted += overlaps.shape[1]
+        best = overlaps[np.argsort(-scores, kind="stable")[:k]]
+        if best.size:
+            found += int((best.max(axis=0) >= min_overlap).sum())
+    return found / wanted if wanted else float("nan")
+
+
+def first_right_rank(similarities: Floats, right: Flags) -> Floats:
+    """Rank (from 1) of the best right answer of each query; infinity when none is right.
+
+    similarities: (n, m) of n queries to m answers. right: (n, m) bool. Wrong answers as similar as the right one come first.
+    """
+    best = np.where(right, similarities, -np.inf).max(axis=1, initial=-np.inf)
+    ahead = ((similarities >= best[:, None]) & ~right).sum(axis=1)
+    return np.asarray(np.where(right.any(axis=1), ahead + 1.0, np.inf), dtype=np.float64)
+
+
+def recall_at_k(ranks: Floats, k: int) -> float:
+    """Share of queries whose first right answer is among the k best. ranks: (n,), from 1, infinity when never."""
+    return float((ranks <= k).mean()) if len(ranks) else float("nan")
+
+
+def expected_calibration_error(probabilities: Floats, right: Flags, bins: int = 10) -> float:
+    """Mean distance between stated probability and share that was right, over equally wide bins, weighted by their claims.
+
+    probabilities: (n,) in [0, 1]. right: (n,). Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3.
+    """
+    if not len(probabilities):
+        return float("nan")
+    place = np.clip((probabilities * bins).astype(np.int64), 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    stated = np.bincount(place, weights=probabilities, minlength=bins)
+    true = np.bincount(place, weights=right, minlength=bins)
+    return float(np.abs(stated - true).sum() / count.sum())
+
+
+def brier_score(probabilities: Floats, right: Flags) -> float:
+    """Mean squared distance between the stated probability and what came out (1 right, 0 wrong)."""
+    return float(((probabilities - right) ** 2).mean()) if len(probabilities) else float("nan")
+
+
+def auroc(positives: Floats, negatives: Floats) -> float:
+    """Chance that a positive scores above a negative; equal scores count half. (p,) and (n,) scores; NaN if one is empty."""
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    ranked = np.sort(negatives)
+    below = np.searchsorted(ranked, positives, side="left")
+    not_above = np.searchsorted(ranked, positives, side="right")
+    return float((below + not_above).mean() / 2 / len(negatives))
+
+
+def threshold_at_fpr(negatives: Floats, rate: float) -> float:
+    """The lowest bar that at most `rate` of the negatives score *above*: a claim needs a score over it.
+
+    negatives: (n,), at least one. rate: in [0, 1]; the answer is minus infinity when all may pass.
+    """
+    allowed = int(np.floor(rate * len(negatives) + 1e-9))  # 0.29 × 100 is 28.999…
+    if allowed >= len(negatives):
+        return float("-inf")
+    return float(np.sort(negatives)[::-1][allowed])
+
+
+def right_at_fpr(scores: Floats, right: Flags, negatives: Floats, rate: float) -> float:
+    """Share of all positives that are claimed *and* right when at most `rate` of the negatives are claimed.
+
+    scores, right: (p,), the score of each positive's best answer and whether that answer is true. negatives: (n,) best scores of
+    queries that have no true answer. NaN when either side is empty.
+    """
+    if not len(scores) or not len(negatives):
+        return float("nan")
+    return float((right & (scores > threshold_at_fpr(negatives, rate))).mean())
+
+
+def bootstrap_interval(
+    measure: Callable[[Rows], float], n: int, *, draws: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of `measure` over n rows (pictures, say) drawn with replacement; NaN draws are left out.
+
+    measure: gets (n,) int64 row numbers, with repeats. The same seed gives the same interval.
+    """
+    random = np.random.default_rng(seed)
+    values = np.array([measure(random.integers(0, n, n)) for _ in range(draws)])
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
