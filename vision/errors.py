@@ -6,7 +6,7 @@
                          too_many_pixels, unsupported, internal                              a failed row
       LibraryError       missing, damaged, other_embedder, locked, newer_version, read_only  exit 3
       WeightsError       missing, wrong_checksum, unknown_card                               exit 3
-      DatasetError       bad_label, unknown_class, leaking_split, missing                    exit 3
+      DatasetError       bad_label, unknown_class, leaking_split, missing, bad_row           exit 3
       BackendError       no_device, out_of_memory, package_missing                           exit 3
 
 A code never changes its meaning. A message says what happened, to which file; the hint says what to do next.
@@ -73,9 +73,9 @@ class WeightsError(VisionError):
 
 
 class DatasetError(VisionError):
-    """Training or evaluation data is not what its description says."""
+    """Training or evaluation data, or the results of a scan, are not what their description says."""
 
-    codes = frozenset({"bad_label", "unknown_class", "leaking_split", "missing"})
+    codes = frozenset({"bad_label", "unknown_class", "leaking_split", "missing", "bad_row"})
 
 
 class BackendError(VisionError):

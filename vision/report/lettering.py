@@ -37,14 +37,22 @@ _FOLDED = str.maketrans(
 )
 
 
-def drawable(text: str) -> str:
-    """One line of letters that the font has where it has them: folded to ASCII, control characters as spaces.
+def printable(text: str) -> str:
+    """One line that every encoder takes, for terminals and pages: control characters become spaces.
 
-    Lone surrogates (undecodable bytes of a path) become `\\udcXX`; characters of other scripts stay and are drawn as boxes.
+    Lone surrogates (undecodable bytes of a path) become `\\udcXX`.
     """
-    safe = text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_FOLDED)
-    parts = (unicodedata.normalize("NFKD", c) if not c.isascii() and c not in _IN_FONT else c for c in safe)
-    return "".join(c if c.isprintable() else " " for c in "".join(parts) if not unicodedata.combining(c))
+    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else " " for c in safe)
+
+
+def drawable(text: str) -> str:
+    """As `printable`, and in letters that the font has, where it has them: without accents, ligatures taken apart."""
+    parts = (
+        unicodedata.normalize("NFKD", c) if not c.isascii() and c not in _IN_FONT else c
+        for c in printable(text).translate(_FOLDED)
+    )
+    return "".join(c for c in "".join(parts) if not unicodedata.combining(c))
 
 
 @lru_cache(maxsize=64)
