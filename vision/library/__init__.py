@@ -1,1 +1,1 @@
-"""To be filled by its room."""
+"""Known brands and their reference vectors: the nearest of them to a crop, and the folder that holds them."""

@@ -1,0 +1,113 @@
+"""One brand, many spellings: folding names, ids made of names, and which drawings show the same brand.
+
+Pure but for one table, `aliases.json` beside this file, which is curated by hand: other names of a brand ("Hewlett-Packard"
+is HP), display names for slugs that no rule spells well, and slugs that are kin ("google-2014" is Google). A product that is a
+brand of its own (Google Drive) stays apart.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+# Signs that carry meaning in names: without them C, C++ and C# would be one brand.
+_SIGNS = str.maketrans(
+    {"+": "plus", "#": "sharp", "&": "and", "@": "at", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"}
+)
+
+# Endings of slugs that name a version of the artwork, not another brand.
+# fmt: off
+_VARIANTS = frozenset((
+    "icon", "dark", "light", "wordmark", "vertical", "horizontal", "alt", "logo", "logotype", "glyph", "mark",
+    "mono", "monochrome", "monochromatic", "white", "black", "old", "new", "tile", "square", "circle", "round", "badge", "symbol", "classic", "official", "clean",
+))
+# fmt: on
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+def fold(name: str) -> str:
+    """A name folded for comparison: case, accents, spaces and punctuation do not count; "+", "#", "&", "@" are spelled out.
+
+    "Häagen-Dazs" and "haagen dazs" are "haagendazs". Empty when nothing of the name is a letter or digit.
+    """
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold().translate(_SIGNS))
+    return "".join(c for c in text if c.isalnum())
+
+
+def slugify(name: str) -> str:
+    """A readable id of a name, its folded words joined by hyphens ("coca-cola"); without the hyphens it is `fold(name)`."""
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold().translate(_SIGNS))
+    words = re.split(r"[\s\-_/.·|,:;()]+", text)
+    return "-".join(w for w in ("".join(c for c in word if c.isalnum()) for word in words) if w)
+
+
+def strip_variant(slug: str) -> str:
+    """A drawing's slug without endings that name a version of the artwork: "google-2014" and "google-icon" are "google"."""
+    words = slug.split("-")
+    while len(words) > 1 and (words[-1] in _VARIANTS or _YEAR.fullmatch(words[-1])):
+        words.pop()
+    return "-".join(words)
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    text = resources.files("vision.library").joinpath("aliases.json").read_text(encoding="utf-8")
+    table: dict[str, Any] = json.loads(text)
+    return table
+
+
+@lru_cache(maxsize=1)
+def _brand_of() -> dict[str, str]:
+    """Folded spelling to the display name that the curated table gives it."""
+    found = {}
+    for brand, others in _table()["brands"].items():
+        for name in (brand, *others):
+            found[fold(name)] = brand
+    return found
+
+
+def canonical(name: str) -> str:
+    """The display name under which a brand is kept: the curated one for known other spellings and kin, else the name itself."""
+    return _brand_of().get(fold(name), name)
+
+
+def curated_aliases(brand: str) -> tuple[str, ...]:
+    """Other names of a brand, from the curated table."""
+    return tuple(_table()["brands"].get(brand, ()))
+
+
+def spell(slug: str) -> str:
+    """A display name for a slug that no titled drawing explains: "game-analytics" is "Game Analytics", "aws-s3" is "AWS S3"."""
+    words: Mapping[str, str] = _table()["words"]
+    return " ".join(words.get(word, word[:1].upper() + word[1:]) for word in slug.split("-"))
+
+
+class Titles:
+    """Display names for slugs, taken from drawings that come with a title (and its other spellings)."""
+
+    def __init__(self, titled: Iterable[tuple[str, Iterable[str]]]) -> None:
+        self._titles: dict[str, str] = {}
+        others = []
+        for title, spellings in titled:
+            self._titles.setdefault(fold(title), title)
+            others.extend((spelling, title) for spelling in spellings)
+        for spelling, title in others:
+            self._titles.setdefault(fold(spelling), title)
+
+    def name(self, slug: str) -> str:
+        """The display name of a slug: curated, or the title it agrees with, or spelled out."""
+        base = strip_variant(slug)
+        for key in (slug, base):
+            if fold(key) in _brand_of():
+                return _brand_of()[fold(key)]
+        # "vue" is Vue.js, "vitejs" is Vite, "nim-lang" is Nim
+        folded = fold(base)
+        for key in (folded, folded + "js", folded.removesuffix("js"), folded.removesuffix("lang")):
+            if key in self._titles:
+                return canonical(self._titles[key])
+        return spell(base)

@@ -1,0 +1,412 @@
+"""Clean drawings of logos from two free vector collections, rasterised once and kept in a cache folder.
+
+simplepycons (PyPI, extra `train`) holds one-colour icons with the brand's colour; @iconify-json/logos (npm) holds coloured logos
+and word marks, read straight from the package tarball. Out come RGBA arrays cropped to the ink, under display names on which the
+two collections agree; `views` lays one on the grounds that a shop would print it on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.errors import BackendError, DatasetError, UsageError, package_missing
+from vision.library.names import Titles, canonical, fold
+from vision.values import Pixels
+from vision.weights import write_atomically
+
+SOURCES = ("simplepycons", "iconify-logos")
+ICONIFY_PACKAGE = "@iconify-json/logos"
+ICONIFY_VERSION = "1.2.19"
+# Bump when the way of rasterising changes, so that no older cache is taken for a new one.
+_CACHE_FORMAT = 1
+# Alpha (of 255) from which a pixel is ink, and the least ink of a drawing that can be told from an empty one.
+_INK, _LEAST_INK = 8, 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """One vector logo as pixels.
+
+    name: display name of the brand ("Coca-Cola"), the same for all drawings of a brand. key: that name folded, to group by.
+    source: "simplepycons" | "iconify-logos". slug: its name there. licence: SPDX id. coloured: has more than one colour.
+    colour: "#rrggbb" of the ink of a one-colour drawing (the brand's colour), None for a coloured one.
+    rgba: (h, w, 4) uint8, cropped to the ink, straight alpha, longest side about as asked for.
+    """
+
+    name: str
+    key: str
+    source: str
+    licence: str
+    colour: str | None
+    coloured: bool
+    rgba: npt.NDArray[np.uint8] = field(repr=False)
+    slug: str
+
+
+def default_cache() -> Path:
+    """The folder for files that can be made again: `vision-brands` in the platform's user cache."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "vision-brands"
+
+
+def load_drawings(
+    cache: Path | None = None,
+    *,
+    sources: Sequence[str] = SOURCES,
+    longest_side: int = 192,
+    iconify: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Drawing]:
+    """All drawings of the sources, in that order, then by slug. The first call rasterises them (30 s), later ones read `cache`.
+
+    cache: folder, made when missing; `default_cache()` when None. longest_side: of the ink, in pixels, about.
+    iconify: the tarball of @iconify-json/logos, when it need not be fetched with npm. progress: called with (done, of).
+    Raises UsageError (bad_option) for an unknown source, BackendError (package_missing) without simplepycons, resvg or npm,
+    DatasetError (missing, bad_label) for a tarball that is not one.
+    """
+    unknown = sorted(set(sources) - set(SOURCES))
+    if unknown:
+        raise UsageError("bad_option", f"unknown source {unknown[0]!r}", hint=f"one of {', '.join(SOURCES)}")
+    cache = default_cache() if cache is None else cache
+    raw = []
+    for source in sources:
+        read = _read_simplepycons if source == "simplepycons" else partial(_read_iconify, cache, iconify)
+        path = cache / f"drawings-{source}-{_cache_key(source, longest_side, iconify)}.zip"
+        raw.extend(_rasters(path, read, longest_side, progress))
+    titles = Titles(
+        (r.meta["title"], (r.meta["slug"], *r.meta["aliases"])) for r in raw if r.meta["source"] == "simplepycons"
+    )
+    return [_drawing(r, titles) for r in raw]
+
+
+def views(drawing: Drawing, *, side: int | None = None) -> list[Pixels]:
+    """The drawing as it is printed: (h, w, 3) uint8 each, with a margin of a tenth of its longest side.
+
+    One colour: brand colour on white, white on brand colour, black on white, white on black. Coloured: on white, on black (with
+    black lettering turned white), grey on white, the same inverted. side: shrink so that the longest side is at most this.
+    """
+    rgba = drawing.rgba
+    if side is not None and max(rgba.shape[:2]) > side:
+        rgba = _shrink(rgba, side)
+    margin = max(2, round(max(rgba.shape[:2]) * 0.1))
+    padded = np.pad(rgba, ((margin, margin), (margin, margin), (0, 0)))
+    alpha = padded[..., 3:].astype(np.float32) / 255
+    white, black = (255, 255, 255), (0, 0, 0)
+    if drawing.coloured:
+        ink = padded[..., :3]
+        grey = _lay(np.repeat(_grey(ink)[..., None], 3, axis=2), alpha, white)
+        return [
+            _lay(ink, alpha, white),
+            _lay(_for_dark_ground(padded), alpha, black),
+            grey,
+            np.asarray(255 - grey, dtype=np.uint8),
+        ]
+    colour = _rgb(drawing.colour or "#000000")
+    # a brand colour that cannot be told from white is printed on black only, so its first two views would be empty
+    grounds = [(colour, white), (white, colour)] if _far(colour, white) else [(colour, black), (black, colour)]
+    return [
+        _lay(np.full_like(padded[..., :3], ink), alpha, ground)
+        for ink, ground in [*grounds, (black, white), (white, black)]
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Raster:
+    """A drawing before it is named: what its source says of it, and its pixels."""
+
+    meta: dict[str, Any]
+    rgba: npt.NDArray[np.uint8]
+
+
+def _drawing(raster: _Raster, titles: Titles) -> Drawing:
+    meta = raster.meta
+    name = canonical(meta["title"]) if meta["title"] else titles.name(meta["slug"])
+    return Drawing(
+        name=name,
+        key=fold(name),
+        source=meta["source"],
+        licence=meta["licence"],
+        colour=meta["colour"],
+        coloured=meta["colour"] is None,
+        rgba=raster.rgba,
+        slug=meta["slug"],
+    )
+
+
+def _rasters(
+    path: Path, read: Callable[[], list[dict[str, Any]]], longest_side: int, progress: Progress | None
+) -> list[_Raster]:
+    """A source's rasters from the cache file; made and kept when it is not there or cannot be read."""
+    if path.is_file():
+        try:
+            return _read_cache(path)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            pass  # a cache: made again below
+    svgs = read()
+    found = []
+    for done, meta in enumerate(svgs, 1):
+        raster = _rasterise(meta, longest_side)
+        if raster is not None:
+            found.append(raster)
+        if progress is not None:
+            progress(done, len(svgs))
+    _write_cache(path, found)
+    return found
+
+
+def _cache_key(source: str, longest_side: int, iconify: Path | None) -> str:
+    if source == "simplepycons":
+        try:
+            version = metadata.version("simplepycons")
+        except metadata.PackageNotFoundError:
+            raise package_missing("simplepycons", "train") from None
+    elif iconify is not None:
+        if not iconify.is_file():
+            raise DatasetError("missing", "no such package file", path=str(iconify), hint=f"npm pack {ICONIFY_PACKAGE}")
+        version = hashlib.sha256(iconify.read_bytes()).hexdigest()
+    else:
+        version = ICONIFY_VERSION
+    return hashlib.sha256(f"{_CACHE_FORMAT} {source} {version} {longest_side}".encode()).hexdigest()[:12]
+
+
+def _write_cache(path: Path, rasters: Sequence[_Raster]) -> None:
+    """Metadata as JSON, pixels as one blob: only alpha for drawings of one colour, so that a load is quick."""
+    blobs = [np.ascontiguousarray(r.rgba if r.meta["colour"] is None else r.rgba[..., 3]) for r in rasters]
+    rows = [r.meta | {"shape": list(r.rgba.shape[:2])} for r in rasters]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as out:
+        out.writestr("rows.json", json.dumps(rows))
+        with out.open("pixels", "w", force_zip64=True) as pixels:
+            for blob in blobs:
+                pixels.write(blob.data)
+    write_atomically(path, buffer.getvalue())
+
+
+def _read_cache(path: Path) -> list[_Raster]:
+    with zipfile.ZipFile(path) as packed:
+        rows = json.loads(packed.read("rows.json"))
+        blob = np.frombuffer(packed.read("pixels"), dtype=np.uint8)
+    found, start = [], 0
+    for row in rows:
+        height, width = row.pop("shape")
+        coloured = row["colour"] is None
+        part = blob[start : start + height * width * (4 if coloured else 1)]
+        start += len(part)
+        found.append(
+            _Raster(
+                row, part.reshape(height, width, 4) if coloured else _inked(part.reshape(height, width), row["colour"])
+            )
+        )
+    return found
+
+
+def _inked(alpha: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.uint8]:
+    rgba = np.empty((*alpha.shape, 4), dtype=np.uint8)
+    rgba[..., :3] = _rgb(colour)
+    rgba[..., 3] = alpha
+    return rgba
+
+
+def _read_simplepycons() -> list[dict[str, Any]]:
+    """SVGs of simplepycons with title, other spellings, licence and brand colour."""
+    try:
+        import simplepycons
+    except ImportError:
+        raise package_missing("simplepycons", "train") from None
+    found = []
+    for name in sorted(simplepycons.ALL_ICONS):  # names of classes; abstract bases and the factory are among them
+        try:
+            icon = getattr(simplepycons, name)()
+        except TypeError:
+            continue
+        if not hasattr(icon, "raw_svg"):
+            continue
+        found.append(
+            {
+                "source": "simplepycons",
+                "slug": icon.name,
+                "title": icon.title,
+                "aliases": [str(alias) for alias in icon.aliases],
+                "licence": icon.license[0] or "CC0-1.0",
+                "colour": icon.primary_color.lower(),
+                "svg": icon.raw_svg,
+            }
+        )
+    return sorted(found, key=lambda row: str(row["slug"]))
+
+
+def _read_iconify(cache: Path, given: Path | None) -> list[dict[str, Any]]:
+    """SVGs of @iconify-json/logos, read from its tarball without unpacking it."""
+    path = _fetch_iconify(cache) if given is None else given
+    try:
+        with tarfile.open(path, "r:gz") as package:
+            icons, info = (json.load(_member(package, f"package/{name}.json")) for name in ("icons", "info"))
+            width, height = icons.get("width", 16), icons.get("height", 16)
+            return [
+                {
+                    "source": "iconify-logos",
+                    "slug": slug,
+                    "title": None,
+                    "aliases": [],
+                    "licence": info["license"]["spdx"],
+                    "colour": None,
+                    "svg": _iconify_svg(icon, width, height),
+                }
+                for slug, icon in sorted(icons["icons"].items())
+            ]
+    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError("bad_label", f"this is no package of {ICONIFY_PACKAGE}: {error}", path=str(path)) from error
+
+
+def _member(package: tarfile.TarFile, name: str) -> Any:
+    data = package.extractfile(name)
+    if data is None:
+        raise KeyError(f"{name} is no file")
+    return data
+
+
+def _iconify_svg(icon: dict[str, Any], width: float, height: float) -> str:
+    w, h = icon.get("width", width), icon.get("height", height)
+    view = f"{icon.get('left', 0)} {icon.get('top', 0)} {w} {h}"
+    body = icon["body"].replace("currentColor", "#000000")
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {spaces} viewBox="{view}" width="{w}" height="{h}">{body}</svg>'
+
+
+def _fetch_iconify(cache: Path) -> Path:
+    """The package tarball, fetched once with npm into the cache folder."""
+    path = cache / f"iconify-json-logos-{ICONIFY_VERSION}.tgz"
+    if path.is_file():
+        return path
+    npm = shutil.which("npm")
+    hint = f"install npm, or give the file: npm pack {ICONIFY_PACKAGE}@{ICONIFY_VERSION}, then --iconify FILE.tgz"
+    if npm is None:
+        raise BackendError("package_missing", "npm is not installed", hint=hint)
+    cache.mkdir(parents=True, exist_ok=True)
+    command = [npm, "pack", f"{ICONIFY_PACKAGE}@{ICONIFY_VERSION}", "--pack-destination", str(cache), "--silent"]
+    try:
+        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        raise BackendError("package_missing", "npm did not answer within five minutes", hint=hint) from None
+    if done.returncode or not path.is_file():
+        tail = done.stderr.strip().splitlines()[-1:] or ["no file came"]
+        raise BackendError("package_missing", f"npm could not fetch {ICONIFY_PACKAGE}: {tail[0]}", hint=hint)
+    return path
+
+
+def _rasterise(meta: dict[str, Any], longest_side: int) -> _Raster | None:
+    """Render so that the ink's longest side is about `longest_side`; None when there is no ink (or only text, without fonts)."""
+    svg = meta["svg"]
+    view = re.search(r'viewBox="\s*([-\d.e]+)[\s,]+([-\d.e]+)[\s,]+([-\d.e]+)[\s,]+([-\d.e]+)', svg)
+    width, height = (float(view[3]), float(view[4])) if view else (1.0, 1.0)
+    rgba = _render(svg, longest_side, wide=width >= height)
+    if rgba is None:
+        return None
+    if max(rgba.shape[:2]) < 0.8 * longest_side:  # much empty ground around the ink: render again, larger
+        larger = min(4 * longest_side, round(longest_side * longest_side / max(rgba.shape[:2])))
+        rgba = _render(svg, larger, wide=width >= height)
+    if rgba is None:
+        return None
+    colour = meta["colour"] or _only_colour(rgba)
+    kept = {key: value for key, value in meta.items() if key != "svg"} | {"colour": colour}
+    return _Raster(kept, rgba if colour is None else _inked(rgba[..., 3], colour))
+
+
+def _render(svg: str, side: int, *, wide: bool) -> npt.NDArray[np.uint8] | None:
+    from PIL import Image
+
+    try:
+        import resvg_py
+    except ImportError:
+        raise package_missing("resvg-py", "train") from None
+    size = {"width": side} if wide else {"height": side}
+    try:
+        png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, **size)
+    except ValueError:  # resvg refuses it
+        return None
+    rgba = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"))
+    rows, columns = (np.flatnonzero((rgba[..., 3] > _INK).any(axis=axis)) for axis in (1, 0))
+    if len(rows) * len(columns) < _LEAST_INK:
+        return None
+    return np.ascontiguousarray(rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+def _only_colour(rgba: npt.NDArray[np.uint8]) -> str | None:
+    """The colour of the ink when it has one only (95 % of it within 12 levels), else None."""
+    ink = rgba[rgba[..., 3] > 200][:, :3].astype(np.int16)
+    if not len(ink):
+        ink = rgba[rgba[..., 3] > _INK][:, :3].astype(np.int16)
+    middle = np.median(ink, axis=0)
+    if np.percentile(np.abs(ink - middle).max(axis=1), 95) >= 12:
+        return None
+    return "#" + "".join(f"{int(v):02x}" for v in middle)
+
+
+def _for_dark_ground(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The ink with near-black parts turned near-white when they are more than a tenth of it, as a brand prints it on black."""
+    ink = rgba[..., :3]
+    dark = (ink.max(axis=2) < 72) & (rgba[..., 3] > _INK)
+    if dark.sum() < 0.1 * (rgba[..., 3] > _INK).sum():
+        return ink
+    return np.where(dark[..., None], 255 - ink, ink)
+
+
+def _lay(ink: npt.NDArray[np.uint8], alpha: npt.NDArray[np.float32], ground: tuple[int, int, int]) -> Pixels:
+    mixed = ink * alpha + np.asarray(ground, dtype=np.float32) * (1 - alpha)
+    return np.asarray(np.rint(mixed), dtype=np.uint8)
+
+
+def _grey(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.asarray(np.rint(rgb @ np.array([0.299, 0.587, 0.114])), dtype=np.uint8)  # ITU-R BT.601
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    digits = colour.lstrip("#")
+    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
+
+
+def _far(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
+    return max(abs(x - y) for x, y in zip(a, b, strict=True)) >= 24
+
+
+def _shrink(rgba: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    height, width = rgba.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(rgba).resize(size, Image.Resampling.LANCZOS))
+
+
+def by_brand(drawings: Sequence[Drawing]) -> Iterator[tuple[str, list[Drawing]]]:
+    """Drawings grouped by brand: (display name, its drawings), ordered by folded name."""
+    groups: dict[str, list[Drawing]] = {}
+    for drawing in drawings:
+        groups.setdefault(drawing.key, []).append(drawing)
+    for key in sorted(groups):
+        yield groups[key][0].name, groups[key]
