@@ -24,7 +24,8 @@ _SIGNS = str.maketrans(
 # fmt: off
 _VARIANTS = frozenset((
     "icon", "dark", "light", "wordmark", "vertical", "horizontal", "alt", "logo", "logotype", "glyph", "mark",
-    "mono", "monochrome", "monochromatic", "white", "black", "old", "new", "tile", "square", "circle", "round", "badge", "symbol", "classic", "official", "clean",
+    "mono", "monochrome", "monochromatic", "white", "black", "old", "new", "tile", "square", "circle", "round",
+    "badge", "symbol", "classic", "official", "clean",
 ))
 # fmt: on
 _YEAR = re.compile(r"(19|20)\d\d")
@@ -92,7 +93,7 @@ class Titles:
 
     def __init__(self, titled: Iterable[tuple[str, Iterable[str]]]) -> None:
         self._titles: dict[str, str] = {}
-        others = []
+        others: list[tuple[str, str]] = []
         for title, spellings in titled:
             self._titles.setdefault(fold(title), title)
             others.extend((spelling, title) for spelling in spellings)

@@ -115,7 +115,7 @@ def views(drawing: Drawing, *, side: int | None = None) -> list[Pixels]:
         rgba = _shrink(rgba, side)
     margin = max(2, round(max(rgba.shape[:2]) * 0.1))
     padded = np.pad(rgba, ((margin, margin), (margin, margin), (0, 0)))
-    alpha = padded[..., 3:].astype(np.float32) / 255
+    alpha = padded[..., 3:].astype(np.float32) / np.float32(255)
     white, black = (255, 255, 255), (0, 0, 0)
     if drawing.coloured:
         ink = padded[..., :3]
@@ -344,9 +344,10 @@ def _render(svg: str, side: int, *, wide: bool) -> npt.NDArray[np.uint8] | None:
         import resvg_py
     except ImportError:
         raise package_missing("resvg-py", "train") from None
-    size = {"width": side} if wide else {"height": side}
     try:
-        png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, **size)
+        png = resvg_py.svg_to_bytes(
+            svg_string=svg, skip_system_fonts=True, width=side if wide else None, height=None if wide else side
+        )
     except ValueError:  # resvg refuses it
         return None
     rgba = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGBA"))
