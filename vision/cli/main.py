@@ -1,0 +1,69 @@
+"""The `vision` command: one parser, one file for each subcommand, one place that turns errors into exit codes.
+
+0 done; 1 some pictures failed (their rows say why); 2 wrong usage; 3 a model, library, index or package is missing or damaged;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from vision import __version__
+from vision.cli import copies, datasets, evaluate, library, scan, train, weights
+from vision.errors import VisionError
+
+INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. Nothing heavy is imported for it, so `--help` is quick."""
+    parser = argparse.ArgumentParser(
+        prog="vision",
+        description="Find logos and products in pictures, name the brand with a calibrated probability, flag copied pictures.",
+        epilog="Example: vision scan datasets/samples --out vision-out",
+    )
+    parser.add_argument("--version", action="version", version=f"vision {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for room in (scan, library, copies, datasets, train, evaluate, weights):
+        room.register(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    parser = build_parser()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        parser.print_help()
+        return 2
+    args = parser.parse_args(given)
+    try:
+        code: int = args.run(args)
+    except VisionError as error:
+        print(f"error [{error.code}]: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output left, as `| head` does: no reason for a traceback, here or when Python closes stdout
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    return code
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def entry(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script: `main`, then exit. A polite kill (SIGTERM) ends a scan as Ctrl-C does, with whole rows."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(main(arguments))

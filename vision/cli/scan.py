@@ -1,0 +1,439 @@
+"""`vision scan`, which `python infer.py` is too: pictures in, one row each out, nothing lost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from vision.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from vision.copies import ScanIndex
+    from vision.images.find import Finder
+    from vision.scan import Item, Scanner
+    from vision.values import Picture, Result
+
+EXAMPLE = "python infer.py datasets/samples --out vision-out"
+SCAN_SCHEMA = "vision.scan/1"
+# Rows reach the disk at least this often, so that a kill loses little; each flush is one system call.
+FLUSH_ROWS = 8
+PAGE_SIDE = 640  # the page shows pictures at up to 480 px, and crops of them
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `scan` command."""
+    parser = commands.add_parser(
+        "scan",
+        help="find brands and copies in pictures",
+        description="Find logos, products, brands and copied pictures. One JSON row a picture, overlays and an HTML page.",
+        epilog=f"Example: {EXAMPLE}",
+    )
+    add_options(parser)
+    parser.set_defaults(run=run, explain=parser.print_help)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a scan."""
+    yes_no = argparse.BooleanOptionalAction
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="files, folders, globs, @list.txt, or - for a list on stdin"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("vision-out"), metavar="DIR", help="where results go (vision-out)"
+    )
+    parser.add_argument("--library", metavar="DIR", help="brand library (the shipped one)")
+    parser.add_argument("--copies", metavar="DIR", help="copy index to search, besides the scanned files themselves")
+    parser.add_argument("--no-copies", action="store_true", help="do not search for copies")
+    parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
+    parser.add_argument(
+        "--embedder", metavar="NAME/TAG", help="another open_clip model (extra train); the library must match"
+    )
+    parser.add_argument(
+        "--false-alarms",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="share of brand-free pictures that may carry a known brand (0.01)",
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="S",
+        help="keep detections from this score on (the detector's operating point)",
+    )
+    parser.add_argument(
+        "--max-pixels", type=int, default=100_000_000, metavar="N", help="larger pictures fail unread (100 million)"
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:i (auto)")
+    parser.add_argument("--threads", type=int, metavar="N", help="workers (one a core)")
+    parser.add_argument("--batch", type=int, default=4, metavar="N", help="pictures that a worker takes at once (4)")
+    parser.add_argument("--resume", action="store_true", help="go on after the last complete row of DIR")
+    parser.add_argument("--overlays", action=yes_no, default=True, help="pictures with boxes drawn")
+    parser.add_argument("--report", action=yes_no, default=True, help="one HTML page")
+    parser.add_argument(
+        "--format", choices=("jsonl", "parquet", "csv"), default="jsonl", help="results besides results.jsonl"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan, and answer 0 when all pictures were read, 1 when some failed."""
+    if not args.inputs:
+        args.explain()
+        return 2
+    from vision.scan import Scanner
+
+    _prepare(args)
+    scanner = Scanner(
+        library=args.library,
+        copies=False if args.no_copies else args.copies,
+        detector=args.detector,
+        embedder=args.embedder,
+        device=args.device,
+        threads=args.threads,
+        batch=args.batch,
+        false_alarms=args.false_alarms,
+        min_score=args.min_score,
+        max_pixels=args.max_pixels,
+    )
+    with _inputs(args.inputs) as inputs:
+        return _scan(args, scanner, inputs)
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    """Refuse a folder that holds something, unless its scan is to go on."""
+    out: Path = args.out
+    if out.exists() and not out.is_dir():
+        raise UsageError("bad_option", "this is a file", path=str(out), hint="--out names a folder")
+    if not args.resume and out.is_dir() and any(out.iterdir()):
+        raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="--resume, or another --out")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _inputs(given: list[str]) -> Iterator[list[str]]:
+    """The inputs with a list on standard input spooled to a file: it is read twice, once to count."""
+    if "-" not in given:
+        yield given
+        return
+    with tempfile.NamedTemporaryFile(prefix="vision-list-") as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+        yield [f"@{spool.name}" if name == "-" else name for name in given]
+
+
+def _settings(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
+    """What decides the rows; a resumed scan must have the same."""
+    return {
+        "false_alarms": args.false_alarms,
+        "threshold": scanner.operating_point.threshold,
+        "min_score": scanner.min_score,
+        "max_pixels": args.max_pixels,
+        "find_copies": scanner.find_copies,
+        "library": args.library,
+        "copies": args.copies,
+        "inputs": list(args.inputs),
+    }
+
+
+def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
+    from vision.copies import ScanIndex
+    from vision.images.find import Finder
+    from vision.report.summary import summarise, summary_table
+
+    rows_path: Path = args.out / "results.jsonl"
+    seen = ScanIndex() if scanner.find_copies else None
+    record = _record(args, scanner)
+    finder = Finder(inputs)
+    items = _items(finder)
+    done = _take_up(args, rows_path, record, items, seen) if args.resume else 0
+    _write_json(args.out / "scan.json", record)
+    interrupted = False
+    with rows_path.open("ab") as rows, _progress(inputs, done) as advance, _Overlays(args) as overlays:
+        try:
+            _write_rows(scanner, items, seen, rows, advance, overlays, done)
+        except KeyboardInterrupt:
+            interrupted = True
+    from vision.report.rows import read_rows
+
+    summary = summarise(read_rows(rows_path))
+    record |= {
+        "status": "interrupted" if interrupted else "complete",
+        "ended": _now(),
+        "counts": summary,
+        "skipped": dict(finder.skipped),
+    }
+    _write_json(args.out / "scan.json", record)
+    if interrupted:
+        print(f"interrupted: {summary['pictures']} whole rows in {rows_path}; --resume goes on", file=sys.stderr)
+        return 130
+    _finish(args, scanner, inputs, rows_path, record)
+    if args.json:
+        print(json.dumps(record["counts"]))
+    else:
+        from rich.console import Console
+
+        Console().print(summary_table(summary))
+        print(f"rows: {rows_path}" + (f"  page: {args.out / 'report.html'}" if args.report else ""))
+    return 1 if summary["failed"] else 0
+
+
+def _write_rows(
+    scanner: Scanner,
+    items: Iterator[Item],
+    seen: ScanIndex | None,
+    rows: BinaryIO,
+    advance: _Advance,
+    overlays: _Overlays,
+    done: int,
+) -> None:
+    from vision.report.rows import write_row
+
+    stream = scanner.stream(items, seen)
+    try:
+        for number, examined in enumerate(stream, done):
+            rows.write(write_row(examined.result))
+            if number % FLUSH_ROWS == 0:
+                rows.flush()
+            overlays.add(number, examined.result, examined.picture)
+            advance(examined.result)
+    finally:
+        stream.close()  # type: ignore[attr-defined]  # a generator: its workers end before the rows are counted
+
+
+def _items(finder: Finder) -> Iterator[Item]:
+    from vision.scan import Item
+
+    return (Item(found.path, found.file, found.error) for found in finder)
+
+
+def _take_up(
+    args: argparse.Namespace, rows_path: Path, record: dict[str, Any], items: Iterator[Item], seen: ScanIndex | None
+) -> int:
+    """Go on where an earlier scan stopped: cut a torn row, check that nothing changed, remember its pictures; rows done."""
+    from vision.report.rows import complete_rows, read_rows
+
+    scan_path: Path = args.out / "scan.json"
+    if not scan_path.is_file():
+        if any(args.out.iterdir()):
+            raise UsageError(
+                "bad_option", "no scan.json: this is no scan to resume", path=str(args.out), hint="another --out"
+            )
+        return 0
+    before = json.loads(scan_path.read_text(encoding="utf-8"))
+    for section in ("settings", "checksums"):
+        if before[section] != record[section]:
+            changed = sorted(k for k in record[section] if before[section].get(k) != record[section][k])
+            raise UsageError(
+                "bad_option",
+                f"{', '.join(changed)} changed since this scan began",
+                path=str(args.out),
+                hint="another --out",
+            )
+    record["started"] = before["started"]
+    if not rows_path.is_file():
+        return 0
+    count, offset = complete_rows(rows_path)
+    with rows_path.open("r+b") as rows:
+        rows.truncate(offset)
+    missing = _Overlays(args)
+    with missing:
+        for number, result in enumerate(read_rows(rows_path)):
+            item = next(items, None)
+            if item is None or item.path != result.path:
+                raise UsageError(
+                    "bad_option",
+                    f"row {number} is {result.path!r}, which the inputs no longer have there",
+                    hint="another --out",
+                )
+            if seen is not None and result.status == "ok":
+                seen.add_row(result)
+            missing.catch_up(number, result, item)
+    return count
+
+
+class _Overlays:
+    """Overlays drawn beside the scan by one thread, at most a few waiting, so that memory stays flat."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.folder: Path | None = args.out / "overlays" if args.overlays else None
+        self.max_pixels: int = args.max_pixels
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="vision-overlay")
+        self.waiting: list[Future[None]] = []
+
+    def __enter__(self) -> _Overlays:
+        if self.folder is not None:
+            self.folder.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._settle(0)
+        self.pool.shutdown()
+
+    def add(self, number: int, result: Result, picture: Picture | None) -> None:
+        """Draw the overlay of one row, soon."""
+        if self.folder is None or picture is None:
+            return
+        from vision.report.overlay import overlay_name, save_overlay
+
+        self._settle(16)
+        path = self.folder / overlay_name(number, result.path)
+        self.waiting.append(self.pool.submit(save_overlay, path, picture.pixels, result))
+
+    def catch_up(self, number: int, result: Result, item: Item) -> None:
+        """Draw the overlay of a row that an earlier run wrote but did not come to draw."""
+        if self.folder is None or result.status != "ok":
+            return
+        from vision.images import read_picture
+        from vision.report.overlay import overlay_name
+        from vision.scan import DECODE_SIDE
+
+        if not (self.folder / overlay_name(number, result.path)).is_file():
+            self.add(number, result, read_picture(item.source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE))
+
+    def _settle(self, at_most: int) -> None:
+        while len(self.waiting) > at_most:
+            self.waiting.pop(0).result()
+
+
+class _Advance:
+    """Counts rows on a progress bar, where there is one."""
+
+    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
+        self.progress, self.task, self.failed = progress, task, 0
+
+    def __call__(self, result: Result) -> None:
+        self.failed += result.status == "failed"
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, advance=1, failed=self.failed)
+
+
+@contextmanager
+def _progress(inputs: list[str], done: int) -> Iterator[_Advance]:
+    """A bar with rate, time left and failures, on a terminal only. The total is counted beside the scan."""
+    if not sys.stderr.isatty():
+        yield _Advance()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    from vision.images.find import Finder
+
+    class _Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.finished_speed or task.speed or 0:.1f}/s")
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TextColumn("{task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("scan", total=None, completed=done, failed=0)
+
+        def count() -> None:
+            progress.update(task, total=sum(1 for _ in Finder(inputs)))
+
+        threading.Thread(target=count, daemon=True).start()
+        yield _Advance(progress, task)
+
+
+def _finish(
+    args: argparse.Namespace, scanner: Scanner, inputs: list[str], rows_path: Path, record: dict[str, Any]
+) -> None:
+    """The other formats and the page, made from the rows and the pictures, so that a resumed scan ends with the same ones."""
+    from vision.report.rows import to_csv, to_parquet
+
+    if args.format == "parquet":
+        to_parquet(rows_path, args.out / "results.parquet")
+    elif args.format == "csv":
+        to_csv(rows_path, args.out / "results.csv")
+    if args.report:
+        _page(args, scanner, inputs, rows_path, record)
+
+
+def _page(
+    args: argparse.Namespace, scanner: Scanner, inputs: list[str], rows_path: Path, record: dict[str, Any]
+) -> None:
+    from vision.errors import PictureError
+    from vision.images import read_picture
+    from vision.report.overlay import overlay_name
+    from vision.report.page import write_page
+    from vision.report.rows import read_rows
+    from vision.values import Pixels
+
+    def open_pixels(source: Any) -> Pixels | None:
+        try:
+            return read_picture(source, max_pixels=args.max_pixels, reduce_to=PAGE_SIDE).pixels
+        except PictureError:
+            return None  # gone since the scan; its card says so
+
+    def link(number: int, result: Result) -> str | None:
+        return f"overlays/{overlay_name(number, result.path)}" if args.overlays else None
+
+    from vision.images.find import Finder
+
+    write_page(
+        ((result, item.source) for result, item in zip(read_rows(rows_path), _items(Finder(inputs)), strict=True)),
+        args.out / "report.html",
+        open_pixels=open_pixels,
+        thumbnail=scanner.library.thumbnail,
+        summary=record["counts"],
+        details={name: record[name] for name in ("settings", "versions", "checksums")},
+        link=link,
+        title="Brands and copies found",
+    )
+
+
+def _record(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
+    import platform
+    from importlib.metadata import version
+
+    from vision import __version__
+
+    packages = ("numpy", "pillow", "onnxruntime", "faiss-cpu", "opencv-python-headless", "pdqhash", "simplejpeg")
+    return {
+        "schema": SCAN_SCHEMA,
+        "status": "running",
+        "versions": {"vision": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in packages},
+        "settings": _settings(args, scanner),
+        "checksums": dict(scanner.checksums),
+        "started": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    from vision.weights import write_atomically
+
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())

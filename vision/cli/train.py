@@ -1,0 +1,56 @@
+"""`vision train`, which `python train.py` is too: weights with a card, from one YAML file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+STAGES = ("detector", "embedder", "calibration")
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `train` command."""
+    parser = commands.add_parser(
+        "train",
+        help="train the detector, the embedder or the calibration",
+        description="Train one stage from a YAML file and export it into weights/ with card and checksum. Needs the extra train.",
+        epilog="Example: python train.py detector datasets/drawn_tiny.yaml epochs=1 --out runs/try",
+    )
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a training."""
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("config", type=Path, metavar="CONFIG.yaml", help="data and settings; see datasets/")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="settings to change, nested ones with dots")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder with checkpoints, metrics and plots (runs/STAGE)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the run folder")
+    parser.add_argument("--json", action="store_true", help="print the card's figures as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then name the folder that holds the result."""
+    from vision.training.config import load_config
+
+    config = load_config(args.config, args.changes)
+    out: Path = args.out or Path("runs") / args.stage
+    if args.stage == "detector":
+        from vision.training.detector import train_detector
+
+        made = train_detector(config, out=out, resume=args.resume)
+    elif args.stage == "embedder":
+        from vision.training.embedder import train_embedder
+
+        made = train_embedder(config, out=out, resume=args.resume)
+    else:
+        from vision.training.calibration import train_calibration
+
+        made = train_calibration(config, out=out, resume=args.resume)
+    card = json.loads((made / "card.json").read_text(encoding="utf-8"))
+    print(json.dumps(card.get("figures", {})) if args.json else f"trained: {made}")
+    return 0

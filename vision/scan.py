@@ -1,0 +1,291 @@
+"""`Scanner`: the order of the rooms, on one screen.
+
+Sources go in, one `Result` each comes out, in the same order, whatever happens to a picture. Batches are examined by worker
+threads (decoders and models release Python's lock; one model thread per worker is fastest on a CPU), a bounded window of
+batches is under way at any time, and the search for copies among the pictures of one scan happens in order, so memory is flat
+and results do not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision import geometry
+from vision.errors import PictureError, UsageError
+from vision.images import read_picture
+from vision.images.decode import MAX_PIXELS
+from vision.quality import measure
+from vision.values import Box, CopyClaim, Detections, Failure, Finding, Match, Picture, Result, Verdict
+from vision.verdict import Calibration, OperatingPoint, decide
+from vision.verdict.evidence import Evidence
+
+if TYPE_CHECKING:
+    from vision.copies import CopyDescription, CopyIndex, ScanIndex
+    from vision.detect import Detector
+    from vision.embed import Embedder
+    from vision.library import Library
+
+log = logging.getLogger(__name__)
+
+# A picture is decoded at the smallest scale whose longest side is at least this. The detector sees 416 to 640 px and finds
+# marks from about 10 px there, which are 20 px and more here: enough for their crop.
+DECODE_SIDE = 1280
+# Boxes are loose and marks touch their edge: crops are taken with this margin, as those of the library's photo references are.
+CROP_PADDING = 0.075
+NEIGHBORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to scan. path: the name in its row. source: what `read_picture` takes. error: why it cannot be read at all."""
+
+    path: str
+    source: Any
+    error: PictureError | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """One item after all stages but the search for copies. picture and description are null when it failed."""
+
+    result: Result
+    picture: Picture | None = None
+    description: CopyDescription | None = None
+
+
+class Scanner:
+    """All stages, loaded once, for any number of pictures; safe to share between threads.
+
+    library: a folder or a Library; the shipped one by default. copies: a folder or CopyIndex to search besides the scanned
+    pictures themselves; False turns the search for copies off. detector: a YOLO export (ONNX); the shipped one by default.
+    embedder: "NAME/TAG" or a path of another open_clip model (extra `train`); the library must be made with it.
+    device: auto, cpu, cuda or cuda:i. threads: workers, by default one for each core. batch: pictures a worker takes at once.
+    false_alarms: share of brand-free pictures that may carry a known brand, in [0, 1]. min_score: keep detections from this
+    score on; by default the detector's operating point. max_pixels: larger pictures fail unread.
+    Raises WeightsError, LibraryError, BackendError when a part is missing or damaged, UsageError for values out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        library: str | Path | Library | None = None,
+        copies: str | Path | CopyIndex | bool | None = None,
+        detector: str | Path | Detector | None = None,
+        embedder: str | Path | Embedder | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        batch: int = 4,
+        false_alarms: float = 0.01,
+        min_score: float | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        from vision import weights
+        from vision.copies import CopyIndex
+        from vision.detect import Detector
+        from vision.embed import Embedder
+        from vision.library import Library
+
+        if threads is not None and threads < 1:
+            raise UsageError("bad_option", f"{threads} threads cannot work")
+        if batch < 1:
+            raise UsageError("bad_option", f"a batch of {batch} pictures is none")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UsageError("bad_option", f"a score of {min_score} is not between 0 and 1")
+        verdict = weights.load("verdict")
+        self.operating_point = OperatingPoint.from_card(verdict.card, false_alarms)
+        self.calibration = Calibration.from_card(verdict.card)
+        self.detector = detector if isinstance(detector, Detector) else Detector.load(detector, device=device)
+        self.embedder = embedder if isinstance(embedder, Embedder) else Embedder.load(embedder, device=device)
+        if isinstance(library, Library):
+            self.library = library
+        elif library is None:
+            self.library = Library.default(embedder=self.embedder)
+        else:
+            self.library = Library.open(library, embedder=self.embedder)
+        self.find_copies = copies is not False
+        self.copies: CopyIndex | None = None
+        if isinstance(copies, CopyIndex):
+            self.copies = copies
+        elif isinstance(copies, str | Path):
+            self.copies = CopyIndex.open(copies)
+        self.threads = threads or os.cpu_count() or 1
+        self.batch = batch
+        self.min_score = self.detector.operating_point if min_score is None else min_score
+        self.max_pixels = max_pixels
+        self.checksums = {
+            "detector": self.detector.checksum,
+            "embedder": self.embedder.checksum,
+            "library": self.library.checksum,
+            "verdict": verdict.checksums["card.json"],
+        }
+
+    def scan(self, source: Any) -> Result:
+        """Everything found in one picture: a path, encoded bytes, a PIL image or a uint8 RGB array (H, W, 3).
+
+        A picture that cannot be read is a failed result. Copies are searched in the given index only.
+        """
+        return self._claim(self._examine([_item(source, 0)])[0], None).result
+
+    def scan_many(self, sources: Iterable[Any]) -> Iterator[Result]:
+        """One result for each source, lazily, in order; copies are also searched among the sources before it."""
+        from vision.copies import ScanIndex
+
+        items = (_item(source, number) for number, source in enumerate(sources))
+        for examined in self.stream(items, ScanIndex() if self.find_copies else None):
+            yield examined.result
+
+    def stream(self, items: Iterable[Item], seen: ScanIndex | None) -> Iterator[Examined]:
+        """As `scan_many`, for callers that need the decoded pictures too. `seen` is searched and grows, when given."""
+        waiting: deque[Future[list[Examined]]] = deque()
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="vision-scan")
+        try:
+            for batch in _batches(items, self.batch):
+                waiting.append(pool.submit(self._examine, batch))
+                # two batches a worker keep all of them busy while the oldest one is awaited
+                if len(waiting) >= 2 * self.threads:
+                    for examined in waiting.popleft().result():
+                        yield self._claim(examined, seen)
+            while waiting:
+                for examined in waiting.popleft().result():
+                    yield self._claim(examined, seen)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _examine(self, items: Sequence[Item]) -> list[Examined]:
+        """All stages but copies. A fault in one picture fails that picture alone."""
+        try:
+            return self._examine_batch(items)
+        except Exception as error:
+            if len(items) > 1:
+                return [self._examine([item])[0] for item in items]
+            log.exception("internal error in %r", items[0].path)
+            return [_failed(items[0], PictureError("internal", f"{type(error).__name__}: {error}"))]
+
+    def _examine_batch(self, items: Sequence[Item]) -> list[Examined]:
+        from vision.copies import describe
+
+        pictures = [self._read(item) for item in items]
+        good = [p for p in pictures if isinstance(p, Picture)]
+        found = iter(self._recognise(good))
+        examined = []
+        for item, picture in zip(items, pictures, strict=True):
+            if isinstance(picture, PictureError):
+                examined.append(_failed(item, picture))
+                continue
+            description = describe(picture) if self.find_copies else None
+            result = Result(
+                path=item.path,
+                sha256=picture.sha256,
+                width=picture.width,
+                height=picture.height,
+                status="ok",
+                findings=next(found),
+                quality=measure(picture),
+                fingerprint=description.fingerprint if description else None,
+                degraded=("text",),  # reading joins in a later version; rows made without it say so
+            )
+            examined.append(Examined(result, picture, description))
+        return examined
+
+    def _read(self, item: Item) -> Picture | PictureError:
+        if item.error is not None:
+            return item.error
+        try:
+            return read_picture(item.source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE)
+        except PictureError as error:
+            return error
+
+    def _recognise(self, pictures: Sequence[Picture]) -> list[tuple[Finding, ...]]:
+        """Detect, embed, search and decide, each stage once for the whole batch."""
+        if not pictures:
+            return []
+        detections = self.detector.detect(pictures, min_score=self.min_score)
+        crops = [
+            crop_of(picture, box)
+            for picture, found in zip(pictures, detections, strict=True)
+            for box, kind in zip(found.boxes, found.kinds, strict=True)
+            if kind == "logo"
+        ]
+        embeddings = self.embedder.embed_images(crops)
+        matches = iter(self.library.search_embeddings(embeddings, k=NEIGHBORS))
+        background = iter(nearest_background(embeddings, self.embedder.background))
+        return [
+            tuple(self._finding(found, i, picture, matches, background) for i in range(len(found)))
+            for picture, found in zip(pictures, detections, strict=True)
+        ]
+
+    def _finding(
+        self, found: Detections, i: int, picture: Picture, matches: Iterator[list[Match]], background: Iterator[float]
+    ) -> Finding:
+        left, top, right, bottom = geometry.clip(found.boxes[i : i + 1], picture.width, picture.height)[0].tolist()
+        score = float(found.scores[i])
+        if found.kinds[i] == "product":
+            # a product subject is located; naming it needs product references, which the library does not hold yet
+            return Finding("product", (left, top, right, bottom), score, "unknown", None, None, 0.0)
+        evidence = Evidence(next(matches), next(background), min(right - left, bottom - top), score)
+        verdict = decide(evidence, self.calibration, self.operating_point)
+        return _as_finding((left, top, right, bottom), score, verdict)
+
+    def _claim(self, examined: Examined, seen: ScanIndex | None) -> Examined:
+        """The copies of one examined picture, in the index given and among the pictures before it."""
+        description = examined.description
+        if description is None:
+            return examined
+        claims: list[CopyClaim] = []
+        if self.copies is not None:
+            claims += self.copies.search_description(description)
+        if seen is not None:
+            claims += seen.search(description)
+            seen.add(examined.result.path, description)
+        return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
+
+
+def crop_of(picture: Picture, box: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The decoded pixels under a box given at full scale, with the margin that the library's photo references have too."""
+    wide, high = picture.scale
+    padded = geometry.pad(np.asarray(box, dtype=np.float32)[None], CROP_PADDING, picture.width, picture.height)[0]
+    return geometry.crop(picture.pixels, padded / np.array([wide, high, wide, high], dtype=np.float32))
+
+
+def nearest_background(
+    embeddings: np.ndarray[Any, np.dtype[np.float32]], background: np.ndarray[Any, np.dtype[np.float32]]
+) -> list[float]:
+    """Cosine of each (n, d) embedding to the nearest of (b, d) background patches; 0 when there are none."""
+    if not len(background):
+        return [0.0] * len(embeddings)
+    nearest: list[float] = (embeddings @ background.T).max(axis=1).tolist()
+    return nearest
+
+
+def _as_finding(box: Box, score: float, verdict: Verdict) -> Finding:
+    return Finding(
+        "logo", box, score, verdict.name, verdict.brand, verdict.product, verdict.probability, verdict.candidates
+    )
+
+
+def _item(source: Any, number: int) -> Item:
+    if isinstance(source, Item):
+        return source
+    if isinstance(source, str | Path):
+        return Item(Path(source).as_posix(), source)
+    return Item(f"{type(source).__name__}-{number}", source)
+
+
+def _failed(item: Item, error: PictureError) -> Examined:
+    return Examined(Result(item.path, None, None, None, "failed", Failure(error.code, error.message)))
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(itertools.islice(rest, size)):
+        yield batch
