@@ -1,0 +1,526 @@
+"""Trains the embedder: a drawn or real crop against the clean logo, and against the brand's name.
+
+Every drawing has a proxy, a vector that starts as the drawing's own embedding; real brands have one more per kind of box. A crop
+must be nearer to its proxy than to any proxy of another brand (cosine softmax with a margin); other proxies of its own brand
+count neither way. The text tower learns names from the same crops (CLIP's loss), then from the finished embeddings of the clean
+drawings. What works and what does not at this length was tried beforehand; the settings that it chose stand in the config.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from vision.errors import DatasetError
+from vision.images import read_picture
+from vision.library.names import canonical, fold
+from vision.library.sources import load_drawings, views
+from vision.training.crops import Artwork, cut_with_spare, draw_crop, random_patches, vary_crop
+from vision.training.data import is_kin, read_set
+from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, untrained_clip
+from vision.values import Embeddings, Pixels
+
+log = logging.getLogger(__name__)
+
+# What a user may type around a name; the bare name stands first and is drawn most often.
+TEMPLATES = ("{}", "{}", "{}", "{} logo", "logo of {}", "the {} logo")
+
+
+@dataclass(slots=True)
+class TrainingData:
+    """Everything that crops are drawn from.
+
+    artworks and clean: the training drawings, and one clean picture of each. groups: brand number of each proxy (the drawings
+    first, then one proxy for each real brand and kind). names: display name of each brand number. real: for each real brand and
+    kind its number and the cut crops. held_out: drawings of brands that training never sees, with their keys.
+    grounds: photographs behind drawn crops; test_grounds: others, for the test. patches: crops that show no boxed logo.
+    """
+
+    artworks: list[Artwork] = field(default_factory=list)
+    clean: list[Pixels] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    real: list[tuple[int, list[Pixels]]] = field(default_factory=list)
+    held_out: list[tuple[str, Artwork, Pixels]] = field(default_factory=list)
+    grounds: list[Pixels] = field(default_factory=list)
+    test_grounds: list[Pixels] = field(default_factory=list)
+    patches: list[Pixels] = field(default_factory=list)
+
+    def batch(self, step: int, *, seed: int, size: int, real_share: float) -> tuple[Any, Any, Any]:
+        """Batch number `step`: pictures (n, 128, 128, 3) uint8, proxy of each (-1 for real crops) and brand number of each."""
+        rng = np.random.default_rng([seed, step])
+        pictures, proxies, brands = [], [], []
+        weights = np.sqrt([len(crops) for _, crops in self.real])
+        real = round(size * real_share) if self.real else 0
+        for place in range(size):
+            if place < real:
+                brand, crops = self.real[int(rng.choice(len(self.real), p=weights / weights.sum()))]
+                pictures.append(vary_crop(crops[int(rng.integers(len(crops)))], rng, SIZE))
+                proxies.append(-1)
+            else:
+                proxy = int(rng.integers(len(self.artworks)))
+                brand = self.groups[proxy]
+                pictures.append(draw_crop(self.artworks[proxy], self.grounds, rng, SIZE))
+                proxies.append(proxy)
+            brands.append(brand)
+        return np.stack(pictures), np.array(proxies), np.array(brands)
+
+
+def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
+    """Train as the config says, write `out/metrics.csv`, `out/metrics.png` and checkpoints, export; the folder of the export.
+
+    config: see `datasets/embedder.yaml`. out: run folder. resume: go on from its last checkpoint.
+    Raises DatasetError (missing, leaking_split), BackendError (package_missing), UsageError.
+    """
+    from vision.training.embedder_export import export_embedder
+
+    torch.manual_seed(int(config["seed"]))
+    torch.set_num_threads(int(config.get("threads", 1)))
+    cv2.setNumThreads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    data = load_training_data(config)
+    run = _Run(config, data, out)
+    if resume:
+        run.restore()
+    run.train()
+    run.teach_names()
+    run.save()
+    return export_embedder(run.model, config, data)
+
+
+def load_training_data(config: dict[str, Any]) -> TrainingData:
+    """Read drawings, real crops and photographs; keep unseen brands, their kin and the held-out drawings away from training.
+
+    Raises DatasetError (missing) when there is no drawing at all, (leaking_split) when an unseen brand got in.
+    """
+    rng = np.random.default_rng(int(config["seed"]))
+    data = TrainingData()
+    left_out = _brands_left_out(config)
+    crops, photos = _real_crops(config, left_out, data, rng)
+    _load_photos(config, data, rng)
+    drawings = [d for d in _drawings(config) if not is_kin(d.name, left_out) and not is_kin(d.slug, left_out)]
+    if not drawings:
+        raise DatasetError("missing", "no drawings to train on")
+    real_keys = {key for key, _ in crops}
+    keys = sorted({d.key for d in drawings} - real_keys)
+    held_out = {keys[i] for i in rng.permutation(len(keys))[: int(config.get("held_out", 0))]}
+    numbers: dict[str, int] = {}
+    for drawing in drawings:
+        artwork = Artwork(drawing.rgba, _rgb(drawing.colour))
+        clean = views(drawing)[0]
+        if drawing.key in held_out:
+            data.held_out.append((drawing.key, artwork, clean))
+            continue
+        if drawing.key not in numbers:
+            numbers[drawing.key] = len(numbers)
+            data.names.append(drawing.name)
+        data.artworks.append(artwork)
+        data.clean.append(clean)
+        data.groups.append(numbers[drawing.key])
+    for (key, _), pictures in crops.items():
+        if key not in numbers:
+            numbers[key] = len(numbers)
+            data.names.append(photos[key])
+        data.real.append((numbers[key], pictures))
+        data.groups.append(numbers[key])
+    if leaked := [name for name in data.names if is_kin(name, left_out)]:
+        raise DatasetError("leaking_split", f"{leaked[0]!r} belongs to a brand that is left out")
+    return data
+
+
+def clean_pictures(data: TrainingData) -> Any:
+    """The clean drawings of training as (n, 128, 128, 3) uint8, as the embedder sees them."""
+    from vision.embed.contract import stretch
+
+    return np.stack([stretch(picture, SIZE) for picture in data.clean])
+
+
+def to_input(pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """(n, h, w, 3) uint8 to the tower's (n, 3, h, w) float32 in -1..1, channels last in memory."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def embed_pictures(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> Embeddings:
+    """Unit embeddings (n, d) float32 of prepared pictures (n, 128, 128, 3) uint8, in full precision."""
+    tower.eval()
+    with torch.no_grad():
+        found = [
+            nn.functional.normalize(tower(to_input(pictures[i : i + 64])), dim=1) for i in range(0, len(pictures), 64)
+        ]
+    return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
+
+
+def held_out_accuracy(tower: Grid4, data: TrainingData, *, seed: int, crops: int = 2) -> float:
+    """Top-1 of drawn crops of held-out brands among one clean view of every drawing, trained and held out; NaN without any."""
+    from vision.embed.contract import stretch
+
+    if not data.held_out:
+        return math.nan
+    rng = np.random.default_rng(seed)
+    library = np.concatenate([clean_pictures(data), np.stack([stretch(c, SIZE) for _, _, c in data.held_out])])
+    keys = [str(g) for g in data.groups[: len(data.clean)]] + [f"held out {k}" for k, _, _ in data.held_out]
+    grounds = data.test_grounds or data.grounds
+    queries = np.stack([draw_crop(a, grounds, rng, SIZE) for _, a, _ in data.held_out for _ in range(crops)])
+    wanted = [f"held out {k}" for k, _, _ in data.held_out for _ in range(crops)]
+    nearest = (embed_pictures(tower, queries) @ embed_pictures(tower, library).T).argmax(axis=1)
+    return float(np.mean([keys[i] == w for i, w in zip(nearest, wanted, strict=True)]))
+
+
+class _Run:
+    """One training: the model, its proxies, the optimiser and where it stands."""
+
+    def __init__(self, config: dict[str, Any], data: TrainingData, out: Path) -> None:
+        import open_clip
+
+        self.config, self.data, self.out = config, data, out
+        self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
+        self.model: Any = untrained_clip()
+        self.tower: Grid4 = self.model.visual.trunk
+        if config.get("backbone"):
+            load_backbone(self.tower, Path(config["backbone"]))
+        self.model.to(memory_format=torch.channels_last)
+        for part in (self.tower.conv_stem, self.tower.blocks[:2]):
+            for parameter in part.parameters():
+                parameter.requires_grad_(False)
+        nn.init.orthogonal_(self.tower.head.weight)
+        nn.init.zeros_(self.tower.head.bias)
+        _whiten(self.tower, clean_pictures(data))
+        self.groups = torch.tensor(data.groups)
+        self.proxies = nn.Parameter(self._first_proxies())
+        self.tokens = open_clip.get_tokenizer(CONFIG)
+        rate = config["rates"]
+        trunk = [p for n, p in self.tower.named_parameters() if p.requires_grad and not n.startswith("head.")]
+        text = [p for n, p in self.model.named_parameters() if not n.startswith("visual.")]
+        self.text_parameters = text
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": trunk, "lr": rate["trunk"], "weight_decay": 0.01},
+                {"params": list(self.tower.head.parameters()), "lr": rate["head"], "weight_decay": 0.01},
+                {"params": [self.proxies], "lr": rate["proxies"], "weight_decay": 0.0},
+                {"params": text, "lr": rate["text"], "weight_decay": 0.01},
+            ]
+        )
+        for group in self.optimizer.param_groups:
+            group["start"] = group["lr"]
+
+    def _first_proxies(self) -> torch.Tensor:
+        vectors = [embed_pictures(self.tower, clean_pictures(self.data))]
+        rng = np.random.default_rng(0)
+        for _, crops in self.data.real:
+            some = np.stack([vary_crop(crops[int(rng.integers(len(crops)))], rng, SIZE) for _ in range(8)])
+            vectors.append(embed_pictures(self.tower, some).mean(axis=0, keepdims=True))
+        return torch.from_numpy(np.concatenate(vectors)).float()
+
+    def train(self) -> None:
+        """The main part, until the steps or the minutes of the config are used up."""
+        config = self.config
+        steps, minutes = int(config["steps"]), float(config.get("minutes") or math.inf)
+        every = float(config.get("checkpoint_minutes", 4)) * 60
+        log.info("%d drawings, %d brands, %d real crops", len(self.data.artworks), len(self.data.names), self._real())
+        began, saved, counts = time.monotonic() - self.seconds, time.monotonic(), _Counts()
+        for pictures, proxies, brands in self._batches(steps):
+            self.seconds = time.monotonic() - began
+            progress = max(self.step / steps, self.seconds / 60 / minutes)
+            if progress >= 1:
+                break
+            for group in self.optimizer.param_groups:
+                warm = min(1.0, (self.step + 1) / 100)
+                group["lr"] = group["start"] * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+            counts.add(*self._learn(pictures, proxies, brands))
+            self.step += 1
+            if self.step % int(config.get("log_steps", 50)) == 0:
+                self._note(counts.means(), progress)
+                counts = _Counts()
+            if time.monotonic() - saved > every:
+                self.save()
+                saved = time.monotonic()
+        self._note(counts.means() if counts.n else {}, 1.0, held_out=held_out_accuracy(self.tower, self.data, seed=1))
+        self.save()
+        _plot(self.rows, self.out / "metrics.png")
+
+    def _real(self) -> int:
+        return sum(len(crops) for _, crops in self.data.real)
+
+    def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any]]:
+        dataset = _Batches(
+            self.data, int(self.config["seed"]), int(self.config["batch"]), float(self.config["real_share"])
+        )
+        workers = int(self.config.get("workers", 1))
+        loader: Any = torch.utils.data.DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(self.step, steps),
+            num_workers=workers,
+            prefetch_factor=6 if workers else None,
+        )
+        return iter(loader)
+
+    def _learn(self, pictures: torch.Tensor, proxies: torch.Tensor, brands: torch.Tensor) -> tuple[float, Any, Any]:
+        """One step. Returns the loss and which crops were right, drawn and real apart."""
+        scale, margin = float(self.config["scale"]), float(self.config["margin"])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bool(self.config.get("bf16", True))):
+            images = to_input(pictures.numpy())
+            with torch.no_grad():
+                low = self.tower.forward_frozen(images)
+            grid = self.tower.forward_grid(low)
+        vectors = nn.functional.normalize(self.tower.head(grid), dim=1)
+        cosines = vectors @ nn.functional.normalize(self.proxies, dim=1).T
+        own = self.groups[None] == brands[:, None]
+        target = proxies.clone()
+        real = target < 0
+        if real.any():
+            target[real] = cosines.detach()[real].masked_fill(~own[real], -2).argmax(dim=1)
+        places = torch.arange(len(target))
+        own[places, target] = False
+        logits = (scale * cosines).masked_fill(own, -1e4)
+        logits[places, target] -= scale * margin
+        loss = nn.functional.cross_entropy(logits, target)
+        if self.step % int(self.config["text"]["every"]) == 0:
+            loss = loss + float(self.config["text"]["weight"]) * self._name_loss(vectors, brands)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 5.0)
+        self.optimizer.step()
+        right = cosines.detach().masked_fill(own, -2).argmax(dim=1) == target
+        return float(loss.detach()), right[~real], right[real]
+
+    def _name_loss(self, vectors: torch.Tensor, brands: torch.Tensor) -> torch.Tensor:
+        """CLIP's loss between the crops of a batch and the names of their brands; crops of one brand do not compete."""
+        texts = self._encode(brands.tolist(), np.random.default_rng([5, self.step]))
+        logits = self.model.logit_scale.exp().clamp(max=50.0) * vectors @ texts.T
+        same = (brands[:, None] == brands[None]) & ~torch.eye(len(brands), dtype=torch.bool)
+        logits = logits.masked_fill(same, -1e4)
+        target = torch.arange(len(brands))
+        both = nn.functional.cross_entropy(logits, target) + nn.functional.cross_entropy(logits.T, target)
+        return both / 2
+
+    def _encode(self, brands: Sequence[int], rng: np.random.Generator) -> torch.Tensor:
+        lines = [TEMPLATES[int(rng.integers(len(TEMPLATES)))].format(self.data.names[b]) for b in brands]
+        return nn.functional.normalize(self.model.encode_text(self.tokens(lines)), dim=1)
+
+    def teach_names(self) -> None:
+        """The text tower alone: each name against the finished vectors of all clean drawings and real brands."""
+        text = self.config["text"]
+        vectors = embed_pictures(self.tower, clean_pictures(self.data))
+        photos = nn.functional.normalize(self.proxies.detach(), dim=1)[len(vectors) :]
+        targets = torch.cat([torch.from_numpy(vectors), photos])
+        optimizer = torch.optim.AdamW(self.text_parameters, lr=text["rate"], weight_decay=0.01)
+        steps, rng = int(text["steps"]), np.random.default_rng(int(self.config["seed"]))
+        brands_all = np.arange(len(self.data.names))
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = text["rate"] * 0.5 * (1 + math.cos(math.pi * step / steps))
+            brands = rng.choice(brands_all, min(int(text["batch"]), len(brands_all)), replace=False)
+            logits = 20.0 * self._encode(brands.tolist(), rng) @ targets.T
+            own = self.groups[None] == torch.from_numpy(brands)[:, None]
+            # any vector of the brand will do: the softmax weight of all of them together
+            chances = logits.log_softmax(dim=1).masked_fill(~own, -1e4).logsumexp(dim=1)
+            loss = -chances.mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if step % 50 == 0:
+                log.info("names %d/%d loss %.3f", step, steps, float(loss.detach()))
+
+    def _note(self, means: dict[str, float], progress: float, **more: float) -> None:
+        row = {
+            "step": self.step,
+            "minutes": round(self.seconds / 60, 2),
+            "progress": round(progress, 4),
+            **means,
+            **more,
+        }
+        self.rows.append(row)
+        log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+        columns = ["step", "minutes", "progress", "loss", "drawn", "real", "held_out"]
+        with (self.out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def save(self) -> None:
+        """Write the checkpoint in one step; it holds tensors and numbers only and is read without unpickling objects."""
+        fresh = self.out / "last.ckpt.new"
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "proxies": self.proxies.detach(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "rows": self.rows,
+            },
+            fresh,
+        )
+        fresh.replace(self.out / "last.ckpt")
+
+    def restore(self) -> None:
+        """Take up the last checkpoint. Raises DatasetError (missing) when there is none."""
+        path = self.out / "last.ckpt"
+        if not path.is_file():
+            raise DatasetError("missing", "no checkpoint to resume from", path=str(path))
+        saved = torch.load(path, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.proxies.data.copy_(saved["proxies"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
+
+
+class _Batches(torch.utils.data.Dataset):  # type: ignore[misc]
+    """Batch by number, so that a resumed run sees what an unbroken one would have seen."""
+
+    def __init__(self, data: TrainingData, seed: int, size: int, real_share: float) -> None:
+        self.data, self.seed, self.size, self.real_share = data, seed, size, real_share
+
+    def __getitem__(self, step: int) -> tuple[Any, Any, Any]:
+        cv2.setNumThreads(1)
+        found = self.data.batch(step, seed=self.seed, size=self.size, real_share=self.real_share)
+        pictures, proxies, brands = (torch.from_numpy(part) for part in found)
+        return pictures, proxies, brands
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Means over the steps since the last row of metrics."""
+
+    n: int = 0
+    loss: float = 0.0
+    drawn: list[bool] = field(default_factory=list)
+    real: list[bool] = field(default_factory=list)
+
+    def add(self, loss: float, drawn: Any, real: Any) -> None:
+        self.n += 1
+        self.loss += loss
+        self.drawn += drawn.tolist()
+        self.real += real.tolist()
+
+    def means(self) -> dict[str, float]:
+        return {
+            "loss": round(self.loss / self.n, 4),
+            "drawn": round(float(np.mean(self.drawn)), 4) if self.drawn else math.nan,
+            "real": round(float(np.mean(self.real)), 4) if self.real else math.nan,
+        }
+
+
+def _whiten(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> None:
+    """Set the tower's fixed mean and scale from the untrained grids of the clean drawings."""
+    tower.eval()
+    with torch.no_grad():
+        grids = torch.cat(
+            [
+                tower.forward_grid(tower.forward_frozen(to_input(pictures[i : i + 64])))
+                for i in range(0, len(pictures), 64)
+            ]
+        )
+        tower.grid_mean.copy_(grids.mean(dim=0))
+        tower.grid_scale.copy_(1 / grids.std(dim=0, correction=0).clamp(min=1e-2))
+
+
+def _drawings(config: dict[str, Any]) -> list[Any]:
+    wanted = config["drawings"]
+    cache, iconify = wanted.get("cache"), wanted.get("iconify")
+    found = load_drawings(
+        Path(cache) if cache else None, sources=tuple(wanted["sources"]), iconify=Path(iconify) if iconify else None
+    )
+    limit = wanted.get("limit")
+    return found[:: max(1, len(found) // int(limit))] if limit else found
+
+
+def _brands_left_out(config: dict[str, Any]) -> tuple[str, ...]:
+    path = config.get("brands_left_out")
+    if not path:
+        return ()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DatasetError("missing", "no list of brands to leave out", path=str(path)) from None
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _real_crops(
+    config: dict[str, Any], left_out: Sequence[str], data: TrainingData, rng: np.random.Generator
+) -> tuple[dict[tuple[str, str], list[Pixels]], dict[str, str]]:
+    """Cut crops by brand key and kind, and the display name of each key; patches without a boxed logo go to `data`."""
+    crops: dict[tuple[str, str], list[Pixels]] = {}
+    names: dict[str, str] = {}
+    for pattern in config.get("real", []):
+        base = Path(pattern)
+        paths = sorted(base.parent.parent.glob(f"{base.parent.name}/{base.name}"))
+        if not paths:
+            raise DatasetError("missing", "no such set", path=str(pattern))
+        for path in paths:
+            for picture in read_set(path, brands_left_out=left_out):
+                named = [b for b in picture.boxes if b.brand and not b.ignore and _large_enough(b.box)]
+                if not named:
+                    continue
+                pixels = read_picture(picture.path).pixels
+                for box in named:
+                    name = canonical(str(box.brand))
+                    names.setdefault(fold(name), name)
+                    crops.setdefault((fold(name), box.kind), []).append(cut_with_spare(pixels, box.box))
+                if picture.looked_at:
+                    data.patches += random_patches(pixels, 1, rng, [b.box for b in picture.boxes])
+    return crops, names
+
+
+def _large_enough(box: Sequence[float]) -> bool:
+    return min(box[2] - box[0], box[3] - box[1]) >= 8
+
+
+def _load_photos(config: dict[str, Any], data: TrainingData, rng: np.random.Generator) -> None:
+    """Photographs in a fixed shuffle: the first three quarters lie behind training crops, the others behind the test's."""
+    folder = config.get("photos")
+    if not folder:
+        return
+    paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    if not paths:
+        raise DatasetError("missing", "no photographs", path=str(folder))
+    for place, index in enumerate(rng.permutation(len(paths))):
+        pixels = read_picture(paths[int(index)]).pixels
+        scale = 320 / max(pixels.shape[:2])
+        if scale < 1:
+            pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        if place < 0.75 * len(paths):
+            data.grounds.append(pixels)
+            data.patches += random_patches(pixels, 3, rng)
+        else:
+            data.test_grounds.append(pixels)
+
+
+def _rgb(colour: str | None) -> tuple[int, int, int] | None:
+    if colour is None:
+        return None
+    value = int(colour.removeprefix("#"), 16)
+    return value >> 16 & 255, value >> 8 & 255, value & 255
+
+
+def _plot(rows: Sequence[dict[str, float]], path: Path) -> None:
+    """Loss and training accuracy over the steps, as a picture."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2))
+    for axis, columns in ((left, ("loss",)), (right, ("drawn", "real", "held_out"))):
+        for column in columns:
+            points = [(r["step"], r[column]) for r in rows if column in r and not math.isnan(r[column])]
+            if points:
+                axis.plot(*zip(*points, strict=True), marker="o" if len(points) == 1 else None, label=column)
+        axis.set_xlabel("step")
+        axis.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
