@@ -1,0 +1,91 @@
+"""Laws of model files: nothing unverified is loaded, and a manifest is the files it names."""
+
+import json
+
+import pytest
+
+from vision import weights
+from vision.errors import BackendError, WeightsError
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "card.json").write_text(json.dumps({"schema": weights.CARD_SCHEMA}))
+    (tmp_path / "model" / "model.onnx").write_bytes(b"some bytes")
+    weights.write_manifest(tmp_path)
+    return tmp_path
+
+
+def test_a_model_loads_when_its_files_are_those_of_the_manifest(root):
+    model = weights.load("model", root)
+    assert model.file("model.onnx").read_bytes() == b"some bytes"
+
+
+def test_one_changed_byte_is_refused(root):
+    (root / "model" / "model.onnx").write_bytes(b"same bytes")
+    with pytest.raises(WeightsError) as caught:
+        weights.load("model", root).file("model.onnx")
+    assert caught.value.code == "wrong_checksum"
+
+
+def test_a_changed_card_is_refused(root):
+    (root / "model" / "card.json").write_text("{}")
+    with pytest.raises(WeightsError) as caught:
+        weights.load("model", root)
+    assert caught.value.code == "wrong_checksum"
+
+
+@pytest.mark.parametrize("name", ["other", "mod"])
+def test_a_model_that_the_manifest_does_not_name_is_missing(root, name):
+    with pytest.raises(WeightsError) as caught:
+        weights.load(name, root)
+    assert caught.value.code == "missing"
+
+
+def test_a_file_outside_the_manifest_is_not_given(root):
+    (root / "model" / "stray.onnx").write_bytes(b"x")
+    with pytest.raises(WeightsError) as caught:
+        weights.load("model", root).file("stray.onnx")
+    assert caught.value.code == "missing"
+
+
+def test_a_card_of_another_schema_is_refused(root):
+    (root / "model" / "card.json").write_text(json.dumps({"schema": "vision.card/9"}))
+    weights.write_manifest(root)
+    with pytest.raises(WeightsError) as caught:
+        weights.load("model", root)
+    assert caught.value.code == "unknown_card"
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '{"files": 3}'])
+def test_a_broken_manifest_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(WeightsError) as caught:
+        weights.read_manifest(tmp_path)
+    assert caught.value.code == "unknown_card"
+
+
+def test_bytes_that_are_no_model_are_refused(root):
+    with pytest.raises(WeightsError) as caught:
+        weights.session(root / "model" / "model.onnx", device="cpu")
+    assert caught.value.code == "unknown_card"
+
+
+def test_an_unknown_device_is_refused(root):
+    with pytest.raises(BackendError) as caught:
+        weights.session(root / "model" / "model.onnx", device="abacus")
+    assert caught.value.code == "no_device"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    weights.write_atomically(path, b"old")
+
+    def fail(_descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        weights.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
