@@ -1,0 +1,197 @@
+"""The shipped brand library, made from scratch by one recipe: every drawing of the vector sources, and real crops as vectors.
+
+In: a recipe (`datasets/library.yaml`), an embedder. Out: a library folder. Drawings bring a name, a source, a licence and a
+thumbnail each; photo references bring their vectors only, no pictures. Same recipe, same embedder, same library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision import geometry
+from vision.errors import DatasetError, UsageError
+from vision.images import read_picture
+from vision.library import Library, NewBrand, NewReference
+from vision.library.library import THUMBNAIL_SIDE, encode_thumbnail
+from vision.library.names import canonical, curated_aliases, fold
+from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
+from vision.training.data import LabelledPicture, read_set
+from vision.values import Embeddings, Pixels
+
+if TYPE_CHECKING:
+    from vision.embed.contract import EmbedderLike
+
+Progress = Callable[[str, int, int], None]
+
+# Crops are taken with this margin, as a scan takes them (`vision.scan.CROP_PADDING`).
+_PADDING = 0.075
+_BATCH = 64
+
+
+def build_library(
+    config: Mapping[str, Any],
+    out: Path,
+    *,
+    embedder: EmbedderLike | None = None,
+    cache: Path | None = None,
+    iconify: Path | None = None,
+    read_only: bool = True,
+    progress: Progress | None = None,
+) -> Library:
+    """Build the library that a recipe describes into a folder, in place of the library there, if any.
+
+    embedder: the shipped one when None. cache, iconify: as in `load_drawings`. progress: called with (stage, done, of).
+    Raises UsageError (bad_config, bad_option), DatasetError (missing, bad_label), BackendError (package_missing), LibraryError.
+    """
+    if embedder is None:
+        from vision.embed import Embedder
+
+        embedder = Embedder.load()
+    tell = progress or (lambda stage, done, of: None)
+    recipe = _checked(config)
+    drawings = load_drawings(
+        cache, sources=recipe.sources, iconify=iconify, progress=lambda done, of: tell("drawing", done, of)
+    )
+    brands = _drawn_brands(drawings, embedder, tell)
+    brands += _photo_brands(recipe, embedder, tell)
+    return Library.build(out, brands, embedder=embedder, read_only=read_only)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSet:
+    """A labelled set whose crops become references. licence: as its source states it. kinds: boxes to take."""
+
+    path: Path
+    licence: str
+    kinds: tuple[str, ...] = ("logo",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    sources: tuple[str, ...]
+    photo_sets: tuple[PhotoSet, ...]
+    per_brand: int
+    least_side: float
+    left_out: tuple[str, ...]
+    names: Mapping[str, str]
+
+
+def _checked(config: Mapping[str, Any]) -> _Recipe:
+    try:
+        photos = config.get("photos") or {}
+        sets = tuple(
+            PhotoSet(Path(entry["path"]), str(entry["licence"]), tuple(entry.get("kinds", ["logo"])))
+            for entry in photos.get("sets", [])
+        )
+        left_out = photos.get("brands_left_out")
+        return _Recipe(
+            tuple(config.get("drawings", {}).get("sources", SOURCES)),
+            sets,
+            int(photos.get("per_brand", 30)),
+            float(photos.get("least_side", 0)),
+            _lines(Path(left_out)) if left_out and sets else (),
+            dict(photos.get("names") or {}),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError("bad_config", f"the recipe is not one of a library: {error!r}") from error
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except FileNotFoundError:
+        raise DatasetError("missing", "no such list of brands", path=str(path)) from None
+
+
+def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Progress) -> list[NewBrand]:
+    """One brand for each name, one reference for each drawing, one vector for each of its views."""
+    made = []
+    done = 0
+    for name, group in by_brand(drawings):
+        pictures = [views(drawing) for drawing in group]
+        vectors = embedder.embed_images([view for each in pictures for view in each])
+        ends = np.cumsum([len(each) for each in pictures])
+        references = [
+            NewReference(
+                part,
+                "drawing",
+                source=f"{drawing.source}/{drawing.slug}",
+                licence=drawing.licence,
+                thumbnail=encode_thumbnail(each[0], THUMBNAIL_SIDE),
+            )
+            for drawing, each, part in zip(group, pictures, np.split(vectors, ends[:-1]), strict=True)
+        ]
+        made.append(NewBrand(name, references, curated_aliases(name)))
+        done += len(group)
+        tell("embedding drawings", done, len(drawings))
+    return made
+
+
+def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> list[NewBrand]:
+    """For each brand of the sets up to `per_brand` of its crops, the most different ones, as vectors."""
+    found: dict[str, list[NewReference]] = {}
+    names: dict[str, str] = {}
+    for entry in recipe.photo_sets:
+        source = entry.path.parent.name
+        pictures = read_set(entry.path, brands_left_out=recipe.left_out)
+        for done, picture in enumerate(pictures, 1):
+            crops = brand_crops(picture, kinds=entry.kinds, least_side=recipe.least_side)
+            vectors = embedder.embed_images([pixels for _, pixels in crops])
+            for (brand, _), vector in zip(crops, vectors, strict=True):
+                name = canonical(recipe.names.get(f"{source}/{brand}", brand))
+                names.setdefault(fold(name), name)
+                found.setdefault(fold(name), []).append(
+                    NewReference(vector[None], "photo", source=source, licence=entry.licence)
+                )
+            tell(f"embedding crops of {source}", done, len(pictures))
+    made = []
+    for key in sorted(found):
+        references = found[key]
+        chosen = most_different(np.concatenate([r.vectors for r in references]), recipe.per_brand)
+        made.append(NewBrand(names[key], [references[i] for i in chosen], curated_aliases(names[key])))
+    return made
+
+
+def brand_crops(
+    picture: LabelledPicture, *, kinds: Iterable[str] = ("logo",), least_side: float = 0
+) -> list[tuple[str, Pixels]]:
+    """(brand, pixels) of each box of a picture that names a brand, cut out as a scan cuts it; [] without opening it if none does.
+
+    least_side: of the box, in pixels; smaller ones are left out.
+    """
+    wanted = [
+        box
+        for box in picture.boxes
+        if box.brand
+        and not box.ignore
+        and box.kind in set(kinds)
+        and min(box.box[2] - box.box[0], box.box[3] - box.box[1]) >= least_side
+    ]
+    if not wanted:
+        return []
+    pixels = read_picture(picture.path).pixels
+    height, width = pixels.shape[:2]
+    padded = geometry.pad(np.array([box.box for box in wanted], dtype=np.float32), _PADDING, width, height)
+    return [(str(box.brand), geometry.crop(pixels, place)) for box, place in zip(wanted, padded, strict=True)]
+
+
+def most_different(vectors: Embeddings, k: int) -> list[int]:
+    """At most k indices of (n, d) unit rows, ascending: the most central one, then each time the one farthest from all chosen.
+
+    Farthest-first traversal (Gonzalez, 1985): within twice the best possible covering radius.
+    """
+    if len(vectors) <= k:
+        return list(range(len(vectors)))
+    similarity = vectors @ vectors.T
+    chosen = [int(similarity.sum(axis=1).argmax())]
+    nearest = similarity[chosen[0]].copy()
+    while len(chosen) < k:
+        nearest[chosen] = np.inf
+        chosen.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, similarity[chosen[-1]])
+    return sorted(chosen)
