@@ -1,0 +1,193 @@
+"""Scans from the command line: what a user sees, keeps, and gets back after an interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from vision.report.rows import row_schema
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rows_of(out):
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def scanned(run, shop, tmp_path_factory):
+    """One whole scan of the folder: the finished process and its output folder."""
+    out = tmp_path_factory.mktemp("scan") / "out"
+    return run("scan", shop, "--out", out), out
+
+
+def test_without_arguments_it_explains_itself_with_an_example():
+    done = subprocess.run([sys.executable, ROOT / "infer.py"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert "Example: python infer.py datasets/samples" in done.stdout
+
+
+def test_some_failed_pictures_make_exit_code_1_and_say_why(scanned):
+    done, out = scanned
+    assert done.returncode == 1, done.stderr
+    failed = {row["path"]: row["error"]["code"] for row in rows_of(out) if row["status"] == "failed"}
+    assert failed == {"shop/empty.jpg": "empty", "shop/page.png": "not_an_image", "shop/torn.jpg": "truncated"}
+
+
+def test_every_picture_has_one_row_in_sorted_order(scanned, shop):
+    _, out = scanned
+    paths = [row["path"] for row in rows_of(out)]
+    here = {f"shop/{p.relative_to(shop).as_posix()}" for p in shop.rglob("*") if p.is_file()}
+    assert set(paths) == here
+    assert len(paths) == len(here)
+    assert paths[0] == min(here)
+
+
+def test_every_row_is_valid_and_its_boxes_lie_inside_the_picture(scanned):
+    _, out = scanned
+    validator = jsonschema.Draft202012Validator(row_schema())
+    for row in rows_of(out):
+        validator.validate(row)
+        for finding in row["findings"]:
+            left, top, right, bottom = finding["box"]
+            assert 0 <= left < right <= row["width"]
+            assert 0 <= top < bottom <= row["height"]
+
+
+def test_the_copied_picture_names_its_source(scanned):
+    _, out = scanned
+    again = next(row for row in rows_of(out) if row["path"] == "shop/sub/again ✂.jpg")
+    first = next(row for row in rows_of(out) if row["sha256"] == again["sha256"])
+    assert [claim["source"] for claim in again["copies"]] == [first["path"]]
+    assert first["copies"] == []
+
+
+def test_overlays_page_and_record_are_there(scanned):
+    _, out = scanned
+    ok = [row for row in rows_of(out) if row["status"] == "ok"]
+    assert len(list((out / "overlays").iterdir())) == len(ok)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "again ✂.jpg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    record = json.loads((out / "scan.json").read_text())
+    assert record["status"] == "complete"
+    assert record["counts"]["pictures"] == len(rows_of(out))
+    assert record["counts"]["failed"] == 3
+
+
+def test_the_summary_is_on_stdout_and_all_else_on_stderr(scanned):
+    done, _ = scanned
+    assert "pictures" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_holds_something_is_refused(run, scanned, shop):
+    _, out = scanned
+    before = (out / "results.jsonl").read_bytes()
+    done = run("scan", shop, "--out", out)
+    assert done.returncode == 2
+    assert "--resume" in done.stderr
+    assert (out / "results.jsonl").read_bytes() == before
+
+
+def test_a_torn_scan_resumes_to_the_same_rows(run, scanned, shop, tmp_path):
+    _, whole = scanned
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "scan.json").write_bytes((whole / "scan.json").read_bytes())
+    lines = (whole / "results.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "results.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:37])
+    done = run("scan", shop, "--out", out, "--resume")
+    assert done.returncode == 1, done.stderr
+    assert (out / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+    assert {p.name for p in (out / "overlays").iterdir()} == {p.name for p in (whole / "overlays").iterdir()}
+
+
+def test_a_killed_scan_resumes_to_the_same_rows(run, scanned, shop, tmp_path):
+    _, whole = scanned
+    out = tmp_path / "out"
+    child = subprocess.Popen(
+        [sys.executable, ROOT / "infer.py", shop, "--out", out, "--batch", "4", "--threads", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    rows = out / "results.jsonl"
+    deadline = time.monotonic() + 120
+    while child.poll() is None and time.monotonic() < deadline and not (rows.exists() and rows.stat().st_size):
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    done = run("scan", shop, "--out", out, "--resume")
+    assert done.returncode == 1, done.stderr
+    assert rows.read_bytes() == (whole / "results.jsonl").read_bytes()
+
+
+def test_resuming_with_other_settings_is_refused(run, scanned, shop):
+    _, out = scanned
+    done = run("scan", shop, "--out", out, "--resume", "--min-score", "0.9")
+    assert done.returncode == 2
+    assert "min_score" in done.stderr
+
+
+@pytest.mark.parametrize("options", [("--threads", "1"), ("--threads", "3")])
+def test_the_number_of_workers_leaves_the_rows_the_same(run, scanned, shop, tmp_path, options):
+    _, whole = scanned
+    out = tmp_path / "out"
+    run("scan", shop, "--out", out, "--no-overlays", "--no-report", *options)
+    assert (out / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+
+
+def test_the_size_of_a_batch_never_turns_one_brand_into_another(run, scanned, shop, tmp_path):
+    _, whole = scanned
+    out = tmp_path / "out"
+    run("scan", shop, "--out", out, "--no-overlays", "--no-report", "--batch", "1")
+    for one, many in zip(rows_of(out), rows_of(whole), strict=True):
+        assert [f["brand"] for f in one["findings"]] == [f["brand"] for f in many["findings"]]
+        for a, b in zip(one["findings"], many["findings"], strict=True):
+            assert a["probability"] == pytest.approx(b["probability"], abs=0.01)
+
+
+def test_a_list_on_standard_input_is_scanned(run, shop, tmp_path):
+    names = sorted(str(p) for p in shop.glob("*.jpg"))[:2]
+    out = tmp_path / "out"
+    run("scan", "-", "--out", out, "--no-overlays", "--no-report", stdin="\n".join(names) + "\n")
+    assert [row["path"] for row in rows_of(out)] == names
+
+
+def test_a_missing_input_is_a_failed_row(run, tmp_path):
+    out = tmp_path / "out"
+    done = run("scan", tmp_path / "nowhere.jpg", "--out", out, "--no-overlays", "--no-report")
+    assert done.returncode == 1
+    assert [row["error"]["code"] for row in rows_of(out)] == ["not_found"]
+
+
+def test_missing_models_make_exit_code_3(run, shop, tmp_path):
+    done = run("scan", shop, "--out", tmp_path / "out", env={"VISION_WEIGHTS": str(tmp_path)})
+    assert done.returncode == 3
+    assert "error [missing]" in done.stderr
+
+
+def test_a_rate_that_is_no_share_makes_exit_code_2(run, shop, tmp_path):
+    done = run("scan", shop, "--out", tmp_path / "out", "--false-alarms", "7")
+    assert done.returncode == 2
+    assert "--false-alarms" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_tables_have_every_picture(run, shop, tmp_path, form):
+    out = tmp_path / "out"
+    done = run("scan", *sorted(shop.glob("*.jpg"))[:2], "--out", out, "--no-overlays", "--no-report", "--format", form)
+    assert done.returncode in {0, 1}, done.stderr
+    assert (out / f"results.{form}").stat().st_size > 0
+
+
+def test_the_summary_as_json(run, shop, tmp_path):
+    done = run("scan", shop / "empty.jpg", "--out", tmp_path / "out", "--json", "--no-overlays", "--no-report")
+    assert json.loads(done.stdout)["failures"] == {"empty": 1}
