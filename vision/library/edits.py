@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,33 @@ def extended(state: State, brands: Sequence[NewBrand], path: Path) -> tuple[Stat
 
 def without(state: State, brand: Brand) -> State:
     """The state without a brand, its references, their vectors and pictures."""
-    kept = [r for r in state.references if r.brand_id != brand.id]
-    rows = np.repeat([r.brand_id != brand.id for r in state.references], [r.vectors for r in state.references])
+    after = part(state, {b.id for b in state.brands} - {brand.id})
     thumbnails = _Thumbnails()
-    packed = [r if r.thumbnail is None else replace(r, thumbnail=thumbnails.add(picture(state, r))) for r in kept]
+    packed = [
+        r if r.thumbnail is None else replace(r, thumbnail=thumbnails.add(picture(state, r))) for r in after.references
+    ]
     return store.change(
         state,
         brands=tuple(b for b in state.brands if b.id != brand.id),
         references=tuple(packed),
-        vectors=state.vectors[rows.astype(bool)],
+        vectors=after.vectors,
         thumbnails=thumbnails.blob.getvalue(),
+    )
+
+
+def part(state: State, brand_ids: Set[str] | None = None, kinds: Set[str] | None = None) -> State:
+    """The state with the references of some brands and kinds only, and the brands that have one. Pictures stay as they are."""
+    keep = [
+        (brand_ids is None or r.brand_id in brand_ids) and (kinds is None or r.kind in kinds) for r in state.references
+    ]
+    references = tuple(r for r, kept in zip(state.references, keep, strict=True) if kept)
+    rows = np.repeat(np.array(keep, dtype=bool), [r.vectors for r in state.references])
+    held = {r.brand_id for r in references}
+    return store.change(
+        state,
+        brands=tuple(b for b in state.brands if b.id in held),
+        references=references,
+        vectors=state.vectors[rows],
     )
 
 

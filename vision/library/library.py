@@ -162,6 +162,15 @@ class Library:
             state = store.write(path, state)
         return cls(path, state, embedder, lock_seconds), lost
 
+    def subset(self, *, brands: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None) -> Library:
+        """A view of some of it, to search a watch-list or one kind of reference only. It cannot be changed.
+
+        brands: names or aliases; all when None. kinds: "drawing", "photo"; both when None. Raises UsageError for an unknown name.
+        """
+        chosen = None if brands is None else {self.brand(name).id for name in brands}
+        state = edits.part(self._view.state, chosen, None if kinds is None else set(kinds))
+        return Library(self.path, replace(state, read_only=True), self._embedder, self._lock_seconds)
+
     # --- what it holds ---
 
     @property
@@ -208,6 +217,10 @@ class Library:
         """The references of a brand. Raises UsageError (bad_option) for an unknown name."""
         found = brand if isinstance(brand, Brand) else self.brand(brand)
         return [r for r in self._view.state.references if r.brand_id == found.id]
+
+    def all_references(self) -> tuple[Reference, ...]:
+        """Every reference, grouped by brand."""
+        return self._view.state.references
 
     def thumbnail(self, reference_id: str) -> bytes | None:
         """A small encoded picture (WebP) of a reference; None when it is kept as vectors only or there is no such reference."""

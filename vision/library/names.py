@@ -47,6 +47,12 @@ def slugify(name: str) -> str:
     return "-".join(w for w in ("".join(c for c in word if c.isalnum()) for word in words) if w)
 
 
+def is_kin(name: str, brand: str) -> bool:
+    """True when a name is the brand's or begins with it as whole words: "Google Drive" and "Google 2014" are kin of "Google"."""
+    words = slugify(name).split("-")
+    return any("".join(words[: i + 1]) == fold(brand) for i in range(len(words)))
+
+
 def strip_variant(slug: str) -> str:
     """A drawing's slug without endings that name a version of the artwork: "google-2014" and "google-icon" are "google"."""
     words = slug.split("-")
@@ -78,8 +84,8 @@ def canonical(name: str) -> str:
 
 
 def curated_aliases(brand: str) -> tuple[str, ...]:
-    """Other names of a brand, from the curated table."""
-    return tuple(_table()["brands"].get(brand, ()))
+    """Other names of a brand that people use, from the curated table (its slugs, "google-2014", are for drawings only)."""
+    return tuple(name for name in _table()["brands"].get(brand, ()) if name != slugify(name))
 
 
 def spell(slug: str) -> str:

@@ -50,6 +50,7 @@ class Drawing:
     name: display name of the brand ("Coca-Cola"), the same for all drawings of a brand. key: that name folded, to group by.
     source: "simplepycons" | "iconify-logos". slug: its name there. licence: SPDX id. coloured: has more than one colour.
     colour: "#rrggbb" of the ink of a one-colour drawing (the brand's colour), None for a coloured one.
+    aliases: other names of the brand that the source knows, some in other scripts.
     rgba: (h, w, 4) uint8, cropped to the ink, straight alpha, longest side about as asked for.
     """
 
@@ -61,6 +62,7 @@ class Drawing:
     coloured: bool
     rgba: npt.NDArray[np.uint8] = field(repr=False)
     slug: str
+    aliases: tuple[str, ...] = ()
 
 
 def default_cache() -> Path:
@@ -155,6 +157,7 @@ def _drawing(raster: _Raster, titles: Titles) -> Drawing:
         coloured=meta["colour"] is None,
         rgba=raster.rgba,
         slug=meta["slug"],
+        aliases=tuple(meta["aliases"]),
     )
 
 

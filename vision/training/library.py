@@ -6,6 +6,7 @@ thumbnail each; photo references bring their vectors only, no pictures. Same rec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,11 @@ def build_library(
         cache, sources=recipe.sources, iconify=iconify, progress=lambda done, of: tell("drawing", done, of)
     )
     brands = _drawn_brands(drawings, embedder, tell)
-    brands += _photo_brands(recipe, embedder, tell)
+    photos = _photo_brands(recipe, embedder, tell)
+    known = {fold(brand.name) for brand in brands}.union(
+        *(_boxed_brands(each.path, recipe) for each in recipe.photo_sets)
+    )
+    brands += [brand for brand in photos if fold(brand.name) in known]
     return Library.build(out, brands, embedder=embedder, read_only=read_only)
 
 
@@ -112,6 +117,7 @@ def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Pro
     """One brand for each name, one reference for each drawing, one vector for each of its views."""
     made = []
     done = 0
+    taken = {drawing.key for drawing in drawings}
     for name, group in by_brand(drawings):
         pictures = [views(drawing) for drawing in group]
         vectors = embedder.embed_images([view for each in pictures for view in each])
@@ -126,7 +132,11 @@ def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Pro
             )
             for drawing, each, part in zip(group, pictures, np.split(vectors, ends[:-1]), strict=True)
         ]
-        made.append(NewBrand(name, references, curated_aliases(name)))
+        # an alias that two brands claim, or that is a brand's name, would find the wrong one
+        others = {fold(alias): alias for drawing in group for alias in drawing.aliases}
+        aliases = [*curated_aliases(name), *(alias for key, alias in others.items() if key and key not in taken)]
+        taken.update(map(fold, aliases))
+        made.append(NewBrand(name, references, aliases))
         done += len(group)
         tell("embedding drawings", done, len(drawings))
     return made
@@ -155,6 +165,13 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
         chosen = most_different(np.concatenate([r.vectors for r in references]), recipe.per_brand)
         made.append(NewBrand(names[key], [references[i] for i in chosen], curated_aliases(names[key])))
     return made
+
+
+def _boxed_brands(path: Path, recipe: _Recipe) -> set[str]:
+    """Folded names of the brands that a set itself boxes. The boxes added later name passing shops and watermarks too."""
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    names = (box.get("brand") for row in rows for box in row["boxes"])
+    return {fold(canonical(recipe.names.get(f"{path.parent.name}/{name}", name))) for name in names if name}
 
 
 def brand_crops(
