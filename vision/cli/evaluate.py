@@ -11,7 +11,9 @@ from typing import Any
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `evaluate` command."""
     parser = commands.add_parser(
-        "evaluate", help="measure on labelled pictures", epilog="Example: vision evaluate detector datasets/samples/truth.jsonl"
+        "evaluate",
+        help="measure on labelled pictures",
+        epilog="Example: vision evaluate detector datasets/samples/truth.jsonl",
     )
     actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True)
     detector = actions.add_parser(
@@ -22,9 +24,21 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     detector.add_argument("data", type=Path, metavar="TRUTH.jsonl")
     detector.add_argument("--detector", metavar="PATH", help="your own YOLO export (the shipped one)")
-    detector.add_argument("--out", type=Path, default=Path("runs/evaluate-detector"), metavar="DIR", help="folder for the rows")
+    detector.add_argument(
+        "--out", type=Path, default=Path("runs/evaluate-detector"), metavar="DIR", help="folder for the rows"
+    )
     detector.add_argument("--json", action="store_true", help="print the figures as JSON")
     detector.set_defaults(run=run_detector)
+    embedder = actions.add_parser(
+        "embedder",
+        help="brands of true boxes: top-1, top-5 against clean drawings, and against a few photographs",
+        description="Looks up the crop of every true box among vector drawings, and among crops of train.jsonl beside it.",
+        epilog="Example: vision evaluate embedder flickrlogos27/dev.jsonl",
+    )
+    embedder.add_argument("data", type=Path, nargs="+", metavar="TRUTH.jsonl")
+    embedder.add_argument("--embedder", metavar="NAME/TAG", help="another open_clip model (extra train)")
+    embedder.add_argument("--json", action="store_true", help="print the figures as JSON")
+    embedder.set_defaults(run=run_embedder)
     library = actions.add_parser(
         "library",
         help="brands of true boxes: top-1, top-5 against a library",
@@ -44,6 +58,15 @@ def run_detector(args: argparse.Namespace) -> int:
     from vision.evaluate.detector import evaluate_detector
 
     return _show(evaluate_detector(Detector.load(args.detector), args.data, args.out), args.json)
+
+
+def run_embedder(args: argparse.Namespace) -> int:
+    """Measure look-ups by the embedder alone."""
+    from vision.embed import Embedder
+    from vision.evaluate.embedder import evaluate_embedder
+    from vision.library.sources import load_drawings
+
+    return _show(evaluate_embedder(Embedder.load(args.embedder), args.data, load_drawings()), args.json)
 
 
 def run_library(args: argparse.Namespace) -> int:

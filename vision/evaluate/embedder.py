@@ -21,7 +21,7 @@ from vision.evaluate.metrics import first_right_rank, recall_at_k
 from vision.geometry import crop, pad
 from vision.images import read_picture
 from vision.library.names import canonical, fold
-from vision.library.sources import Drawing, load_drawings, views
+from vision.library.sources import Drawing, views
 from vision.values import Embeddings
 
 PADDING = 0.075  # share of the box on each side, as a scan cuts its crops
@@ -82,15 +82,19 @@ def rank_brands(
 
 
 def evaluate_embedder(
-    embedder: EmbedderLike, truths: Sequence[Path], *, cache: Path | None = None, per_brand: int = 3, draws: int = 5
+    embedder: EmbedderLike,
+    truths: Sequence[Path],
+    drawings: Sequence[Drawing],
+    *,
+    per_brand: int = 3,
+    draws: int = 5,
 ) -> dict[str, Any]:
     """Top-1 and top-5 of the true boxes of each set, as plain JSON.
 
     vectors_only: the boxes whose brand the drawings hold, against four views of every drawing. photos: all boxes, against
     `per_brand` crops of each brand of `train.jsonl` beside the set (brands that are not in it: of the set's other pictures), mean
-    of `draws` random choices. cache: where `load_drawings` keeps its pictures.
+    of `draws` random choices. Raises DatasetError (missing, bad_label).
     """
-    drawings = load_drawings(cache)
     vectors, keys = embed_drawings(embedder, drawings)
     found: dict[str, Any] = {
         "embedder": embedder.id,

@@ -120,6 +120,17 @@ def cut_with_spare(picture: Pixels, box: Sequence[float], longest: int = 320) ->
     return np.ascontiguousarray(crop)
 
 
+def draw_ground(rng: np.random.Generator, side: int = 200) -> Pixels:
+    """A texture (side, side, 3) uint8 for trainings without photographs: soft blotches, lines and grain in random colours."""
+    coarse = rng.uniform(0, 255, (int(rng.integers(2, 7)), int(rng.integers(2, 7)), 3)).astype(np.float32)
+    ground = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    for _ in range(int(rng.integers(0, 9))):
+        ends = [tuple(int(v) for v in rng.integers(0, side, 2)) for _ in range(2)]
+        cv2.line(ground, ends[0], ends[1], tuple(float(v) for v in rng.uniform(0, 255, 3)), int(rng.integers(1, 12)))
+    grain = rng.normal(0, rng.uniform(0, 14), ground.shape)
+    return np.asarray((ground + grain).clip(0, 255), dtype=np.uint8)
+
+
 def random_patches(
     picture: Pixels, n: int, rng: np.random.Generator, boxes: Sequence[Sequence[float]] = ()
 ) -> list[Pixels]:

@@ -27,7 +27,7 @@ from vision.errors import DatasetError
 from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
-from vision.training.crops import Artwork, cut_with_spare, draw_crop, random_patches, vary_crop
+from vision.training.crops import Artwork, cut_with_spare, draw_crop, draw_ground, random_patches, vary_crop
 from vision.training.data import is_kin, read_set
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, untrained_clip
 from vision.values import Embeddings, Pixels
@@ -480,9 +480,15 @@ def _large_enough(box: Sequence[float]) -> bool:
 
 
 def _load_photos(config: dict[str, Any], data: TrainingData, rng: np.random.Generator) -> None:
-    """Photographs in a fixed shuffle: the first three quarters lie behind training crops, the others behind the test's."""
+    """Photographs in a fixed shuffle: the first three quarters lie behind training crops, the others behind the test's.
+
+    Without photographs the grounds are drawn.
+    """
     folder = config.get("photos")
     if not folder:
+        data.grounds = [draw_ground(rng) for _ in range(60)]
+        data.test_grounds = [draw_ground(rng) for _ in range(20)]
+        data.patches += [patch for ground in data.grounds for patch in random_patches(ground, 3, rng)]
         return
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     if not paths:

@@ -35,6 +35,8 @@ PREPROCESSING = {
     "std": [0.5, 0.5, 0.5],
     "layout": "(n, 3, 128, 128) float32",
 }
+# What of the config a card repeats: no folders of the machine that trained.
+_SETTINGS = ("seed", "held_out", "steps", "minutes", "batch", "real_share", "scale", "margin", "bf16", "rates", "text")
 TEXT = {"length": TOKENS, "layout": "(n, 32) int64"}
 
 
@@ -272,7 +274,7 @@ def _card(config: dict[str, Any], data: TrainingData) -> dict[str, Any]:
             "sources": list(config["drawings"]["sources"]),
             "left_out": "the brands of brands_left_out, names and slugs that start with one of them, all dev files",
         },
-        "settings": {k: v for k, v in config.items() if k not in {"export", "backbone", "photos", "real", "drawings"}},
+        "settings": {k: config[k] for k in _SETTINGS if k in config},
         "versions": {name: _version(name) for name in packages},
         "figures": [],
     }

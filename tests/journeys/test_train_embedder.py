@@ -1,0 +1,112 @@
+"""A training of the embedder from nothing but drawings, through checkpoint, resume and export, to a scan's embedder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.train
+for package in ("torch", "open_clip", "timm", "onnx", "matplotlib", "simplepycons", "resvg_py"):
+    pytest.importorskip(package)
+
+from vision.embed import Embedder  # noqa: E402
+from vision.errors import DatasetError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("embedder")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i, brand in enumerate(["Acme", "Acme", "Google Maps"]):
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+        box = {"box": [10, 10, 50, 40], "kind": "logo", "brand": brand}
+        rows.append({"image": f"{i}.png", "width": 80, "height": 60, "boxes": [box], "exhaustive": True})
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "unseen.txt").write_text("Google\nFord\n")
+    return {
+        "seed": 3,
+        "export": str(folder / "exported"),
+        "backbone": None,
+        "brands_left_out": str(folder / "unseen.txt"),
+        "real": [str(folder / "train.jsonl")],
+        "photos": None,
+        "drawings": {"sources": ["simplepycons"], "cache": str(folder / "cache"), "limit": 60},
+        "held_out": 5,
+        "steps": 2,
+        "batch": 8,
+        "real_share": 0.25,
+        "scale": 24,
+        "margin": 0.2,
+        "workers": 0,
+        "log_steps": 1,
+        "rates": {"trunk": 5e-4, "head": 1e-3, "proxies": 1.5e-3, "text": 5e-4},
+        "text": {"every": 1, "weight": 0.1, "steps": 2, "batch": 8, "rate": 1e-3},
+    }
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch, timm and matplotlib warn of their own future
+        yield
+
+
+def test_unseen_brands_and_held_out_drawings_stay_out_of_training(config):
+    from vision.training.data import is_kin
+    from vision.training.embedder import load_training_data
+
+    data = load_training_data(config)
+    assert "Acme" in data.names
+    assert len(data.held_out) >= 5
+    assert not any(is_kin(name, ["Google", "Ford"]) for name in data.names)
+    trained = {name.casefold().replace(" ", "") for name in data.names}
+    assert not trained & {key for key, _, _ in data.held_out}
+    assert len(data.groups) == len(data.artworks) + len(data.real)
+
+
+def test_a_training_goes_on_from_its_checkpoint_and_gives_an_embedder(config, tmp_path):
+    from vision.training.embedder import train_embedder
+
+    run = tmp_path / "run"
+    with pytest.raises(DatasetError) as caught:
+        train_embedder(config, out=run, resume=True)
+    assert caught.value.code == "missing"
+    train_embedder(config, out=run, resume=False)
+    folder = train_embedder({**config, "steps": 4}, out=run, resume=True)
+
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # each training ends with a row of the held-out test
+    assert [int(row["step"]) for row in rows] == [1, 2, 2, 3, 4, 4]
+    assert all(np.isfinite(float(row["loss"])) for row in rows if row["loss"])
+    assert (run / "metrics.png").stat().st_size > 1000
+
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert card["schema"] == "vision.card/1"
+    assert card["data"]["real_crops"] == 2
+    assert str(Path(config["export"]).parent) not in json.dumps(card), "a folder of this machine"
+    embedder = Embedder.load(folder)
+    picture = np.random.default_rng(1).integers(0, 256, (40, 70, 3), dtype=np.uint8)
+    vectors = np.concatenate([embedder.embed_images([picture, 255 - picture]), embedder.embed_texts(["Acme"])])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    assert vectors.shape == (3, 256)
+    assert embedder.background.shape == (64, 256)
+
+
+def test_a_step_lowers_the_loss_on_the_crops_that_it_saw(config, tmp_path):
+    import torch
+
+    from vision.training.embedder import _Run, load_training_data
+
+    torch.manual_seed(0)
+    run = _Run({**config, "bf16": False}, load_training_data(config), tmp_path)
+    batch = [torch.from_numpy(part) for part in run.data.batch(0, seed=1, size=16, real_share=0.25)]
+    losses = [run._learn(*batch)[0] for _ in range(8)]
+    assert losses[-1] < losses[0]
