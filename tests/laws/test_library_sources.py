@@ -1,0 +1,179 @@
+"""Drawings from vector packages: what the reader promises, on a tiny package made here, and the library built of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from library_fakes import Colours
+from PIL import Image
+
+from vision.errors import DatasetError, UsageError
+from vision.library.sources import Drawing, by_brand, load_drawings, views
+
+ICONS = {
+    "acme": {"body": '<rect x="20" y="30" width="60" height="20" fill="#ff0000"/>', "width": 100, "height": 100},
+    "acme-icon": {"body": '<circle cx="5" cy="5" r="5" fill="#00ff00"/><circle cx="9" cy="5" r="4" fill="#0000ff"/>'},
+    "empty": {"body": "<g/>"},
+    "google-2014": {"body": '<path fill="currentColor" d="M0 0h10v10z"/>'},
+}
+
+
+def package(path, icons):
+    """A tarball laid out like @iconify-json/logos."""
+    files = {
+        "icons.json": {"icons": icons, "width": 10, "height": 10},
+        "info.json": {"license": {"spdx": "CC0-1.0"}},
+    }
+    with tarfile.open(path, "w:gz") as out:
+        for name, content in files.items():
+            data = json.dumps(content).encode()
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size = len(data)
+            out.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def one_colour(colour="#ff0000"):
+    rgba = np.zeros((20, 40, 4), dtype=np.uint8)
+    rgba[5:15, 10:30] = (*bytes.fromhex(colour[1:]), 255)
+    return Drawing("Acme", "acme", "simplepycons", "CC0-1.0", colour, False, rgba, "acme")
+
+
+def test_one_colour_is_printed_in_its_colour_and_in_black_both_ways():
+    on_white, on_colour, black, white = views(one_colour())
+    middle, corner = (14, 24), (0, 0)
+    assert on_white.shape == (28, 48, 3)
+    assert [tuple(v[middle]) for v in (on_white, on_colour, black, white)] == [
+        (255, 0, 0),
+        (255,) * 3,
+        (0,) * 3,
+        (255,) * 3,
+    ]
+    assert [tuple(v[corner]) for v in (on_white, on_colour, black, white)] == [
+        (255,) * 3,
+        (255, 0, 0),
+        (255,) * 3,
+        (0,) * 3,
+    ]
+
+
+def test_a_white_logo_is_never_printed_on_white():
+    assert all(view.max() - view.min() > 100 for view in views(one_colour("#fffffe")))
+
+
+def test_black_lettering_of_a_coloured_logo_turns_white_on_black():
+    rgba = np.zeros((10, 20, 4), dtype=np.uint8)
+    rgba[:, :10], rgba[:, 10:] = (10, 10, 10, 255), (250, 0, 0, 255)
+    drawing = Drawing("Acme", "acme", "iconify-logos", "CC0-1.0", None, True, rgba, "acme")
+    on_white, on_black, grey, inverted = views(drawing)
+    assert tuple(on_white[5, 5]) == (10, 10, 10)
+    assert tuple(on_black[5, 5]) == (245, 245, 245)
+    assert tuple(on_black[5, 15]) == (250, 0, 0)
+    assert np.array_equal(inverted, 255 - grey)
+
+
+def test_views_shrink_to_the_side_asked_for():
+    assert max(views(one_colour(), side=20)[0].shape[:2]) == 24  # and a margin of a tenth on each side
+
+
+def test_an_unknown_source_is_refused(tmp_path):
+    with pytest.raises(UsageError):
+        load_drawings(tmp_path, sources=["clipart"])
+
+
+@pytest.mark.train
+class TestTinyPackage:
+    @pytest.fixture(autouse=True)
+    def _needs_resvg(self):
+        pytest.importorskip("resvg_py")
+
+    def load(self, tmp_path, icons=ICONS):
+        made = package(tmp_path / "logos.tgz", icons)
+        return load_drawings(tmp_path / "cache", sources=["iconify-logos"], longest_side=64, iconify=made)
+
+    def test_drawings_are_cropped_to_the_ink_and_named(self, tmp_path):
+        found = {d.slug: d for d in self.load(tmp_path)}
+        assert list(found) == ["acme", "acme-icon", "google-2014"]
+        assert {d.name for d in found.values()} == {"Acme", "Google"}
+        assert found["acme"].colour == "#ff0000"
+        height, width = found["acme"].rgba.shape[:2]
+        assert 56 <= width <= 66  # of a 100 px ground 60 are ink: rendered again until the ink is as large as asked
+        assert abs(width / height - 3) < 0.2
+        assert (found["acme-icon"].coloured, found["acme-icon"].colour) == (True, None)
+        assert [name for name, _ in by_brand(list(found.values()))] == ["Acme", "Google"]
+
+    def test_the_cache_gives_the_same_drawings(self, tmp_path):
+        first, second = self.load(tmp_path), self.load(tmp_path)
+        assert [d.slug for d in first] == [d.slug for d in second]
+        assert all(np.array_equal(a.rgba, b.rgba) for a, b in zip(first, second, strict=True))
+
+    def test_a_broken_cache_is_made_again(self, tmp_path):
+        first = self.load(tmp_path)
+        cache = next((tmp_path / "cache").glob("drawings-*"))
+        cache.write_bytes(cache.read_bytes()[:-30])
+        assert len(self.load(tmp_path)) == len(first)
+
+    def test_a_file_that_is_no_package_is_refused(self, tmp_path):
+        wrong = tmp_path / "wrong.tgz"
+        wrong.write_bytes(b"nothing")
+        with pytest.raises(DatasetError) as caught:
+            load_drawings(tmp_path, sources=["iconify-logos"], iconify=wrong)
+        assert caught.value.code == "bad_label"
+        with pytest.raises(DatasetError) as caught:
+            load_drawings(tmp_path, sources=["iconify-logos"], iconify=tmp_path / "gone.tgz")
+        assert caught.value.code == "missing"
+
+    def test_a_library_is_built_of_drawings_and_crops_and_twice_the_same(self, tmp_path):
+        from vision.training.library import build_library
+
+        made = package(tmp_path / "logos.tgz", ICONS)
+        config = {"drawings": {"sources": ["iconify-logos"]}, "photos": {"per_brand": 2, "sets": photo_set(tmp_path)}}
+        libraries = [
+            build_library(config, tmp_path / name, embedder=Colours(), cache=tmp_path / "cache", iconify=made)
+            for name in ("one", "two")
+        ]
+        built = libraries[0]
+        assert [b.name for b in built.brands()] == ["Acme", "Google", "Zeta"]
+        kinds = [(r.id, r.kind, r.vectors, r.thumbnail is not None, r.licence) for r in built.references("Acme")]
+        assert kinds == [
+            ("acme/1", "drawing", 4, True, "CC0-1.0"),
+            ("acme/2", "drawing", 4, True, "CC0-1.0"),
+            ("acme/3", "photo", 1, False, "free"),
+            ("acme/4", "photo", 1, False, "free"),
+        ]
+        assert built.references("Google")[0].source == "iconify-logos/google-2014"
+        assert built.checksum == libraries[1].checksum
+        with pytest.raises(UsageError):
+            build_library({"photos": {"sets": [{"path": "x"}]}}, tmp_path / "three", embedder=Colours())
+
+
+def photo_set(tmp_path):
+    """One photo with three boxes of Acme, one of Zeta, and a passing shop that was boxed later."""
+    folder = tmp_path / "shop"
+    folder.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (100, 300, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    boxes = [
+        {"box": [x, 10, x + 40, 50], "kind": "logo", "brand": brand}
+        for x, brand in ((0, "ACME"), (50, "Acme"), (100, "acme"), (150, "Zeta"))
+    ]
+    row = {"image": "a.png", "width": 300, "height": 100, "boxes": boxes}
+    (folder / "train.jsonl").write_text(json.dumps(row) + "\n")
+    extra = {"image": "a.png", "extra": [{"box": [200, 10, 240, 50], "brand": "Passing Shop", "sure": True}]}
+    (folder / "extra_boxes.jsonl").write_text(json.dumps(extra) + "\n")
+    return [{"path": str(folder / "train.jsonl"), "licence": "free"}]
+
+
+def test_the_most_different_crops_are_chosen_and_the_central_one_among_them():
+    from vision.training.library import most_different
+
+    angles = np.array([0.0, 0.01, 0.02, 0.03, 1.5, -1.5])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    chosen = most_different(vectors, 3)
+    assert set(chosen) >= {4, 5}
+    assert len(set(chosen) & {0, 1, 2, 3}) == 1
+    assert most_different(vectors, 10) == [0, 1, 2, 3, 4, 5]
