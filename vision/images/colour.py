@@ -1,0 +1,163 @@
+"""A decoded Pillow image in any mode becomes sRGB: palettes, inks, 16 bits, floats, profiles, transparency over white.
+
+The rules for values that are no 8-bit colours, since files do not say what they mean:
+
+- 16-bit grey: its whole range becomes 0..255, rounded (12-bit TIFF: its 12 bits). Nothing is clipped.
+- floats: finite values within 0..1 count as light from black to white, within 0..255 as 8-bit grey; any other range is
+  stretched from its lowest to its highest value. Infinite values become the nearer end, NaN becomes black.
+- 32-bit integers: within 0..255 as 8-bit grey, within 0..65535 as 16-bit grey, any other range stretched likewise.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, TiffImagePlugin
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+
+# Which colour space a profile must be of to say anything about pixels of a mode.
+_PROFILE_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+# A profile that moves no colour by more than this is sRGB under another name: the descriptions differ, the curves do not.
+_SAME_COLOUR = 2
+
+
+def to_srgb(image: Image.Image, reduce_to: int | None = None) -> Image.Image:
+    """An RGB image of sRGB colours, transparency laid on white; the orientation is left as it is.
+
+    reduce_to: when the longest side is at least twice this, average whole blocks of pixels first, so that the longest side
+    stays at or above it. Profiles are applied after that: a colour transform costs more than anything else here.
+    A profile that is broken, or of another colour space than the pixels, is ignored.
+    """
+    image = _eight_bits(image)
+    if reduce_to is not None and (factor := max(image.size) // reduce_to) >= 2:
+        image = image.reduce(factor)
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    colour = image.convert(image.mode[:-1]) if alpha is not None else image
+    transform = profile_transform(image.info.get("icc_profile"), colour.mode)
+    if transform is not None:
+        colour = transform.apply(colour)
+    elif colour.mode != "RGB":
+        colour = colour.convert("RGB")
+    if alpha is not None:
+        white = Image.new("RGB", colour.size, (255, 255, 255))
+        white.paste(colour, mask=alpha)
+        colour = white
+    return colour
+
+
+def profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What turns pixels of a mode (L, RGB, CMYK, LAB) with this ICC profile into sRGB, or None when nothing has to be done.
+
+    None also for profiles that are broken or belong to another colour space. Kept for as many profiles as a folder has.
+    """
+    if mode == "LAB":
+        return _lab_transform()
+    if not isinstance(profile, bytes) or not profile or mode not in _PROFILE_SPACES:
+        return None
+    return _profile_transform(profile, mode)
+
+
+@lru_cache(maxsize=32)
+def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if opened.profile.xcolor_space.strip() != _PROFILE_SPACES[mode]:
+            return None
+        transform = ImageCms.buildTransform(opened, _srgb(), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        # lcms refuses the profile; colours taken as sRGB are what every viewer shows then
+        return None
+    if mode == "CMYK":
+        return transform
+    samples = _samples(mode)
+    moved = np.abs(np.asarray(transform.apply(samples), np.int16) - np.asarray(samples.convert("RGB"), np.int16))
+    return None if int(moved.max()) <= _SAME_COLOUR else transform
+
+
+@lru_cache(maxsize=1)
+def _lab_transform() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB")
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _samples(mode: str) -> Image.Image:
+    """Colours that show whether a profile moves any: every grey, or a grid of 17 levels a channel."""
+    if mode == "L":
+        return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    levels = np.linspace(0, 255, 17).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)
+    return Image.fromarray(np.ascontiguousarray(grid.reshape(17, 289, 3)))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image as L, LA, RGB, RGBA, CMYK or LAB, 8 bits a channel; `info` keeps its profile."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return _from_16_bits(image)
+    if mode in ("I", "F"):
+        return _grey(_stretched(np.asarray(image)), image)
+    if mode in ("LA", "RGBA", "CMYK", "LAB"):
+        return image
+    if mode in ("1", "L"):
+        return _converted(image, "LA" if image.has_transparency_data else "L")
+    if mode == "La":
+        return _converted(image, "LA")
+    return _converted(image, "RGBA" if image.has_transparency_data else "RGB")
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    converted = image.convert(mode)
+    if "icc_profile" in image.info:
+        converted.info["icc_profile"] = image.info["icc_profile"]
+    return converted
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.uint32)  # native byte order, whatever the file's
+    highest = 65535
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Pillow hands over 12-bit values as they are, and does not turn white-is-zero round at 16 bits (true of 13.0)
+        highest = (1 << min(image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0], 16)) - 1
+        if image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            values = highest - np.minimum(values, highest)
+    grey = _grey(((values * 255 + highest // 2) // highest).astype(np.uint8), image)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _stretched(values: npt.NDArray[np.float32] | npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    """(h, w) numbers to 8-bit grey by the rules at the top of this file."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros(values.shape, np.uint8)
+    lowest, highest = float(values[known].min()), float(values[known].max())
+    integers = np.issubdtype(values.dtype, np.integer)
+    if lowest >= 0 and highest <= 1 and not integers:
+        lowest, highest = 0.0, 1.0
+    elif lowest >= 0 and highest <= 255:
+        lowest, highest = 0.0, 255.0
+    elif lowest >= 0 and highest <= 65535 and integers:
+        lowest, highest = 0.0, 65535.0
+    elif highest == lowest:
+        highest = lowest + 1
+    wide = np.nan_to_num(values.astype(np.float64), nan=lowest, posinf=highest, neginf=lowest)
+    return np.asarray(np.clip((wide - lowest) / (highest - lowest) * 255, 0, 255).round(), np.uint8)
+
+
+def _grey(values: npt.NDArray[np.uint8], image: Image.Image) -> Image.Image:
+    grey = Image.fromarray(values)
+    if "icc_profile" in image.info:
+        grey.info["icc_profile"] = image.info["icc_profile"]
+    return grey
