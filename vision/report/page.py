@@ -70,7 +70,9 @@ def write_page(
         name: number
         for number, name in enumerate(sorted({f.brand for row in chosen for f in row.result.findings if f.brand}))
     }
-    numbers = {row.result.path: row.index for row in chosen}
+    numbers = {
+        row.result.path: row.index for row in reversed(chosen) if row.result.status == "ok"
+    }  # the first of a path
     cards = _cards(chosen, open_pixels, link, size_bytes - reference_bytes, (references, brands, numbers))
     chunks = (
         _environment()
