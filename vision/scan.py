@@ -128,6 +128,8 @@ class Scanner:
             "library": self.library.checksum,
             "verdict": verdict.checksums["card.json"],
         }
+        if self.copies is not None:
+            self.checksums["copies"] = self.copies.checksum
 
     def scan(self, source: Any) -> Result:
         """Everything found in one picture: a path, encoded bytes, a PIL image or a uint8 RGB array (H, W, 3).

@@ -36,6 +36,7 @@ from vision.verdict.evidence import FEATURES, Evidence, features
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
+Stages = tuple[Detector, Embedder, Library]
 
 # One more than a scan looks at: when the true brand is taken out, the scan's number of rivals is left.
 SEARCHED = NEIGHBORS + 1
@@ -68,7 +69,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     if resume:
         log.info("a calibration takes minutes and keeps no checkpoints: starting again")
     embedder = Embedder.load()
-    stages = (Detector.load(config.get("detector")), embedder, Library.default(embedder=embedder))
+    stages: Stages = (Detector.load(config.get("detector")), embedder, Library.default(embedder=embedder))
     labelled = [case for path in config["labelled"] for case in labelled_cases(stages, read_set(Path(path)))]
     if not any(case.right is not None for case in labelled):
         raise DatasetError("missing", "no labelled box shows a brand of the library")
@@ -118,9 +119,6 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     (export / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     weights.write_manifest(export.parent)
     return export
-
-
-Stages = tuple[Detector, Embedder, Library]
 
 
 def labelled_cases(stages: Stages, pictures: Iterable[LabelledPicture]) -> Iterator[Case]:
