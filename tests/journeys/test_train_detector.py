@@ -1,0 +1,220 @@
+"""The detector's whole path on a tiny set: train, stop, go on, export, detect, train on from what was exported."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("ultralytics")
+
+from vision import weights  # noqa: E402
+from vision.detect import Detector  # noqa: E402
+from vision.detect.yolo import letterbox, to_input  # noqa: E402
+from vision.errors import UsageError, WeightsError  # noqa: E402
+from vision.training.config import load_config  # noqa: E402
+from vision.training.detector import (  # noqa: E402
+    DetectorData,
+    LenientBCE,
+    anchor_weights,
+    draw_batch,
+    load_data,
+    train_detector,
+)
+from vision.training.detector_views import Example, make_labels  # noqa: E402
+from vision.training.draw.scene import Ink, Stock, draw_scene  # noqa: E402
+from vision.training.export import export_model, import_weights  # noqa: E402
+from vision.training.network import build_network  # noqa: E402
+
+pytestmark = pytest.mark.train
+TINY = Path(__file__).parents[2] / "datasets" / "detector_tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 drawn pictures as a labelled set, looked through in full, of three made-up brands."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "images").mkdir()
+    mark = np.zeros((60, 90, 4), np.uint8)
+    mark[8:52, 8:82] = (200, 40, 40, 255)
+    stock = Stock(((1.0, (Ink(mark),)),), longest=(96, 128))
+    rows = []
+    for seed in range(16):
+        scene = draw_scene(stock, seed)
+        name = f"images/{seed}.png"
+        Image.fromarray(scene.pixels).save(folder / name)
+        high, wide = scene.pixels.shape[:2]
+        boxes = [{"box": b.box, "kind": b.kind, "brand": f"Brand {seed % 3}"} for b in scene.boxes]
+        rows.append({"image": name, "width": wide, "height": high, "boxes": boxes, "exhaustive": True})
+    (folder / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return folder / "train.jsonl"
+
+
+def tiny_config(tiny_set: Path, export: Path, *changes: str) -> dict[str, Any]:
+    """`datasets/detector_tiny.yaml` without the vector logos that take half a minute to draw."""
+    config = load_config(TINY, changes)
+    config |= {"real": [str(tiny_set)], "held_out_brands": ["Brand 2"], "export": str(export)}
+    config["drawn"] = {"n": 6, "longest": [96, 128]}
+    config["shares"] = {"logos": 0.5, "drawn": 0.5}
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The run folder and the model folder of an unbroken run."""
+    out = tmp_path_factory.mktemp("run")
+    return out, train_detector(tiny_config(tiny_set, out / "model"), out=out, resume=False)
+
+
+def test_a_run_leaves_metrics_a_plot_and_a_model_that_detects(trained: tuple[Path, Path]) -> None:
+    out, model = trained
+    with (out / "metrics.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["step"]) for r in rows] == [2, 4]
+    assert all(math.isfinite(float(r["class_loss"])) and 0 <= float(r["recall10"]) <= 1 for r in rows)
+    assert (out / "metrics.png").stat().st_size > 1000
+    card = json.loads((model / "card.json").read_text(encoding="utf-8"))
+    assert card["schema"] == "vision.card/1"
+    assert card["trained"]["steps"] == 4
+    assert set(card["operating_point"]) == {"logo", "product"}
+    detector = Detector.load(model)
+    assert detector.name == card["name"]
+    found = detector.detect([np.zeros((50, 80, 3), np.uint8)] * 3, min_score=0.0, max_boxes=5)
+    assert [len(f) for f in found] == [5, 5, 5]
+
+
+def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(
+    tiny_set: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config = tiny_config(tiny_set, tmp_path / "model", "steps=2")
+    # the schedule must be that of four steps, so the run is stopped from outside at its first checkpoint
+    from vision.training.detector import DetectorRun
+
+    class StoppedHereError(Exception):
+        pass
+
+    class StoppedRun(DetectorRun):
+        def save(self) -> None:
+            super().save()
+            raise StoppedHereError
+
+    with pytest.raises(StoppedHereError):
+        StoppedRun(config | {"steps": 4}, tmp_path).train()
+    train_detector(config | {"steps": 4}, out=tmp_path, resume=True)
+    unbroken = torch.load(trained[0] / "last.ckpt", weights_only=True)
+    resumed = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    for key, value in unbroken["average"].items():
+        torch.testing.assert_close(resumed["average"][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_gives_the_answers_of_torch_for_any_batch(trained: tuple[Path, Path]) -> None:
+    # trained for four steps a network answers everything alike: random weights of some size tell more
+    network = build_network("yolov8n.yaml")
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and parameter.requires_grad:
+            torch.nn.init.kaiming_normal_(parameter)
+    folder = export_model(network, trained[0] / "random", size=96, names=("logo", "product"), card={"name": "random"})
+    rng = np.random.default_rng(0)
+    squares = [letterbox(rng.integers(0, 255, (70 + 9 * i, 90, 3)).astype(np.uint8), 96)[0] for i in range(3)]
+    batch = to_input(squares)
+    network.eval()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(batch))[0].numpy()
+    assert np.ptp(expected[:, 4:]) > 1e-3
+    session = weights.session(folder / "model.onnx")
+    for rows in (batch, batch[:1]):
+        answer = session.run(None, {"images": rows})[0]
+        np.testing.assert_allclose(answer[:, :4], expected[: len(rows), :4], atol=0.05)
+        np.testing.assert_allclose(answer[:, 4:], expected[: len(rows), 4:], atol=1e-3)
+
+
+def test_an_export_without_a_card_is_read_by_its_own_metadata(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    alone = tmp_path / "mine.onnx"
+    alone.write_bytes((trained[1] / "model.onnx").read_bytes())
+    known = Detector.load(alone).settings
+    assert (known.size, known.kinds, known.parts) == (96, ("logo", "product"), False)
+
+
+def test_training_goes_on_from_what_was_exported(trained: tuple[Path, Path]) -> None:
+    network = build_network(str(trained[1] / "model.safetensors"))
+    saved = torch.load(trained[0] / "last.ckpt", weights_only=True)["average"]
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, saved[key], rtol=2e-3, atol=2e-4)
+
+
+def test_a_pickle_is_read_only_when_trusted(tmp_path: Path) -> None:
+    network = build_network("yolov8n.yaml")
+    network.names = {0: "Nike", 1: "bottle"}
+    torch.save({"model": network, "train_args": {"imgsz": 100}}, tmp_path / "mine.pt")
+    for refused in (
+        lambda: import_weights(tmp_path / "mine.pt", tmp_path / "out", trust_pickle=False),
+        lambda: build_network(str(tmp_path / "mine.pt")),
+    ):
+        with pytest.raises(UsageError):
+            refused()
+    assert not (tmp_path / "out").exists()
+    detector = Detector.load(import_weights(tmp_path / "mine.pt", tmp_path / "out", trust_pickle=True))
+    assert (detector.settings.size, detector.settings.kinds) == (128, ("logo", "product"))
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    with pytest.raises(WeightsError):
+        import_weights(tmp_path / "junk.pt", tmp_path / "out2", trust_pickle=True)
+
+
+def test_held_out_brands_are_never_shown(tiny_set: Path, tmp_path: Path) -> None:
+    data = load_data(tiny_config(tiny_set, tmp_path))
+    shown = {name: len(group) for name, _, group in data.groups}
+    assert len(data.held_out) == 5
+    assert shown == {"logos": 11, "drawn": 6}
+    assert all(b.brand == "Brand 2" for p in data.held_out for b in p.boxes)
+
+
+def test_the_same_step_shows_the_same_batch(tiny_set: Path, tmp_path: Path) -> None:
+    data = load_data(tiny_config(tiny_set, tmp_path))
+
+    def batch(step: int) -> np.ndarray:
+        return draw_batch(data, step, seed=1, size=96, batch=4, finishing=False)[0]
+
+    np.testing.assert_array_equal(batch(3), batch(3))
+    assert (batch(3) != batch(4)).any()
+
+
+def test_a_false_alarm_counts_where_somebody_looked() -> None:
+    labels = make_labels([((0, 0, 32, 32), 0)], [(0, 0.25, 0, 0, 48, 96), (0, 0.0, 0, 0, 96, 16)])
+    weighed = anchor_weights([labels], 96, [8, 16, 32])[0]
+    assert weighed.shape == (144 + 36 + 9, 2)
+    fine = weighed[:144].reshape(12, 12, 2)  # rows, columns, kinds at stride 8
+    assert fine[0, 0, 0] == fine[1, 11, 0] == 0
+    assert fine[5, 2, 0] == 0.25
+    assert fine[5, 8, 0] == 1
+    assert (fine[..., 1] == 1).all()
+    loss = LenientBCE()
+    scores, targets = torch.full((1, 189, 2), 2.0), torch.zeros(1, 189, 2)
+    targets[0, 0, 0] = 0.7  # assigned to the true box: taught in full, though it lies in a region
+    plain = loss(scores, targets)
+    loss.weights = weighed[None]
+    lenient = loss(scores, targets)
+    assert lenient[0, 0, 0] == plain[0, 0, 0] > 0
+    assert lenient[0, 1, 0] == 0 < plain[0, 1, 0]
+
+
+def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+    from vision.errors import DatasetError
+
+    with pytest.raises(DatasetError):
+        load_data({"shares": {"logos": 1.0}, "unsearched_weight": 0.25, "size": 96})
+    with pytest.raises(UsageError):
+        train_detector({"size": 96}, out=tmp_path, resume=False)
+
+
+def test_a_batch_holds_what_its_group_holds() -> None:
+    example = Example(np.full((96, 96, 3), 90, np.uint8), make_labels([((10, 10, 80, 80), 1)], []))
+    data = DetectorData((("products", 1.0, (example,)),), ())
+    pixels, labels = draw_batch(data, 0, seed=0, size=96, batch=3, finishing=True)
+    assert pixels.shape == (3, 96, 96, 3)
+    assert all(found.kinds.tolist() == [1] for found in labels)

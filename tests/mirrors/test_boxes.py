@@ -1,0 +1,54 @@
+"""Our suppression against torchvision's, our average precision against COCO's."""
+
+import numpy as np
+import pytest
+
+from vision import geometry
+from vision.evaluate.detector import IOU_STEPS, Judged, ap, as_boxes
+
+
+def some_boxes(seed: int, n: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 90, (n, 2))
+    return np.concatenate([corner, corner + rng.uniform(4, 40, (n, 2))], axis=1).astype(np.float32)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("seed", range(5))
+def test_suppression_keeps_what_torchvision_keeps(seed: int) -> None:
+    torch = pytest.importorskip("torch")
+    ops = pytest.importorskip("torchvision.ops")
+    boxes = some_boxes(seed, 80)
+    scores = np.random.default_rng(seed).permutation(80).astype(np.float32) / 80  # no ties: their order is not ours
+    theirs = ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), 0.4)
+    assert geometry.nms(boxes, scores, 0.4).tolist() == theirs.tolist()
+
+
+def test_average_precision_is_that_of_coco() -> None:
+    coco = pytest.importorskip("faster_coco_eval")
+    rng = np.random.default_rng(3)
+    pictures, truth, answers = [], [], []
+    for image in range(6):
+        true = some_boxes(100 + image, 4)
+        found = np.concatenate([true[:3] + rng.normal(0, 1, (3, 4)).astype(np.float32), some_boxes(200 + image, 3)])
+        scores = rng.permutation(1000)[: len(found)].astype(np.float32) / 1000 + np.float32(image * 1e-5)
+        pictures.append(Judged(found, scores, true, as_boxes([])))
+
+        def xywh(box: np.ndarray) -> list[float]:
+            return [*map(float, box[:2]), *map(float, box[2:] - box[:2])]
+
+        for box in true:
+            area = float(geometry.area(box[None])[0])
+            place = {"id": len(truth) + 1, "image_id": image + 1, "category_id": 1}
+            truth.append({**place, "bbox": xywh(box), "area": area, "iscrowd": 0})
+        for box, score in zip(found, scores, strict=True):
+            answers.append({"image_id": image + 1, "category_id": 1, "bbox": xywh(box), "score": float(score)})
+    images = [{"id": i + 1, "width": 140, "height": 140} for i in range(6)]
+    labelled = coco.COCO({"images": images, "annotations": truth, "categories": [{"id": 1, "name": "logo"}]})
+    judge = coco.COCOeval_faster(labelled, labelled.loadRes(answers), "bbox", print_function=lambda *_: None)
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    ours = [ap(pictures), float(np.mean([ap(pictures, float(t)) for t in IOU_STEPS]))]
+    assert 0.1 < ours[1] < ours[0] < 0.99
+    np.testing.assert_allclose(ours, [judge.stats[1], judge.stats[0]], atol=0.002)

@@ -1,0 +1,289 @@
+"""YOLO as an ONNX file: a picture is fitted into a square, the raw output becomes boxes in the picture's own pixels.
+
+In come pictures of any size, out come `Detections`. Everything but `Detector` is a pure function of arrays; suppression needs
+numpy only. The model's output is (n, 4 + classes, anchors): centre and size in pixels of the square, then a score a class.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vision import weights
+from vision.errors import UsageError, WeightsError
+from vision.geometry import Boxes, area, clip, intersection, nms
+from vision.images import read_picture
+from vision.values import Detections, Pixels
+
+Floats = npt.NDArray[np.float32]
+
+GREY = 114  # padding, as in training
+CANDIDATES = 300  # boxes a kind that enter suppression; a picture with more marks than that has other problems
+DEFAULT_IOU = 0.6
+DEFAULT_SCORE = 0.25  # of models that come without a card: ultralytics' own default
+# A box that lies inside a larger one with at least half its score is usually a part of that logo. Found in the detector
+# trial (AP50 of unseen brands .467 to .496); the factor keeps it in the ranked list, below whole logos.
+PART_INSIDE, PART_LARGER, PART_SCORE, PART_FACTOR = 0.8, 1.2, 0.5, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a picture lies in the square: square = picture × (scale_x, scale_y) + (left, top), in pixels."""
+
+    scale_x: float
+    scale_y: float
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a model file needs to be used rightly.
+
+    size: side of its square input. kinds: the kind of each class. scores: operating point by kind. max_iou: of suppression.
+    parts: whether parts of larger boxes are pushed down.
+    """
+
+    size: int
+    kinds: tuple[str, ...]
+    scores: Mapping[str, float]
+    max_iou: float = DEFAULT_IOU
+    parts: bool = True
+
+
+def letterbox(pixels: Pixels, size: int) -> tuple[Pixels, Fit]:
+    """Fit (h, w, 3) uint8 into (size, size, 3): aspect kept, centred on grey, shrunk by area averaging."""
+    high, wide = pixels.shape[:2]
+    scale = size / max(high, wide)
+    new_wide, new_high = max(1, round(wide * scale)), max(1, round(high * scale))
+    if (new_wide, new_high) != (wide, high):
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, (new_wide, new_high), interpolation=method), np.uint8)
+    left, top = (size - new_wide) // 2, (size - new_high) // 2
+    square = np.full((size, size, 3), GREY, np.uint8)
+    square[top : top + new_high, left : left + new_wide] = pixels
+    return square, Fit(new_wide / wide, new_high / high, left, top)
+
+
+def from_square(boxes: Boxes, fit: Fit, width: int, height: int) -> Boxes:
+    """Boxes in pixels of the square to boxes in pixels of the (height, width) picture, cut at its borders."""
+    moved = boxes - np.array([fit.left, fit.top, fit.left, fit.top], np.float32)
+    scale = np.array([fit.scale_x, fit.scale_y, fit.scale_x, fit.scale_y], np.float32)
+    return clip(np.asarray(moved / scale, np.float32), width, height)
+
+
+def to_input(squares: Sequence[Pixels]) -> Floats:
+    """Squares (size, size, 3) uint8 RGB to one batch (n, 3, size, size) float32 in [0, 1]."""
+    stacked = np.stack([s.transpose(2, 0, 1) for s in squares])
+    return np.asarray(stacked, np.float32) / np.float32(255)
+
+
+def decode(
+    raw: Floats,
+    kinds: Sequence[str],
+    *,
+    min_score: float | Mapping[str, float],
+    max_iou: float,
+    max_boxes: int,
+    parts: bool,
+) -> tuple[Boxes, tuple[str, ...], Floats]:
+    """Raw output (4 + classes, anchors) to boxes (n, 4) in pixels of the square, kinds and scores, best first.
+
+    An anchor counts once for each kind, with its best class of that kind. min_score may differ by kind.
+    Suppression is by kind: a logo on a product is two things.
+    """
+    found: list[tuple[Boxes, str, Floats]] = []
+    for kind in dict.fromkeys(kinds):
+        rows = [4 + i for i, k in enumerate(kinds) if k == kind]
+        scores = raw[rows].max(axis=0)
+        least = min_score[kind] if isinstance(min_score, Mapping) else min_score
+        # what makes a box a part may itself score too low to be reported: a higher bar must not change what is a part
+        chosen = np.flatnonzero(scores >= (least * PART_SCORE if parts else least))
+        if len(chosen) > CANDIDATES:
+            chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:CANDIDATES]]
+        centre, half = raw[:2, chosen].T, raw[2:4, chosen].T / 2
+        boxes = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+        kept = nms(boxes, scores[chosen], max_iou)
+        boxes, scores = boxes[kept], scores[chosen][kept]
+        if parts:
+            scores = without_parts(boxes, scores)
+        above = scores >= least
+        boxes, scores = boxes[above], scores[above]
+        found.append((boxes, kind, scores))
+    boxes = np.concatenate([b for b, _, _ in found])
+    scores = np.concatenate([s for _, _, s in found]).astype(np.float32)
+    names = [k for b, k, _ in found for _ in range(len(b))]
+    order = np.argsort(-scores, kind="stable")[:max_boxes]
+    return boxes[order], tuple(names[i] for i in order), scores[order]
+
+
+def without_parts(boxes: Boxes, scores: Floats) -> Floats:
+    """Scores with those of parts lowered: boxes that lie inside a larger box of at least half their score."""
+    sizes = area(boxes)
+    inside = intersection(boxes, boxes) >= PART_INSIDE * np.maximum(sizes[:, None], 1e-6)
+    larger = sizes[None, :] > PART_LARGER * sizes[:, None]
+    strong = scores[None, :] >= PART_SCORE * scores[:, None]
+    part = (inside & larger & strong).any(axis=1)
+    return np.asarray(np.where(part, scores * PART_FACTOR, scores), np.float32)
+
+
+def kinds_of(names: Mapping[int, str] | Sequence[str]) -> tuple[str, ...]:
+    """The kind of each class of someone's own model, by its name.
+
+    A class is a product when its name says so ("product", "package", "bottle", …), else a logo; so is an only class.
+    """
+    texts = [names[i] for i in sorted(names)] if isinstance(names, Mapping) else list(names)
+    if len(texts) == 1 and "product" not in texts[0].lower():
+        return ("logo",)
+    words = ("product", "package", "packshot", "bottle", "carton", "pack")
+    return tuple("product" if any(w in t.lower().split() or t.lower() == w for w in words) else "logo" for t in texts)
+
+
+class Detector:
+    """A YOLO model behind onnxruntime. Holds nothing that changes, so threads may share it."""
+
+    def __init__(self, session: Any, settings: Settings, *, name: str, checksum: str) -> None:
+        self._session, self.settings = session, settings
+        self.name, self.checksum = name, checksum
+        given = session.get_inputs()[0]
+        self._input, batch = given.name, given.shape[0]
+        self._batch = batch if isinstance(batch, int) else 16
+
+    @property
+    def operating_point(self) -> float:
+        """The lowest score of a box that is reported without `min_score`."""
+        return min(self.settings.scores.values())
+
+    @classmethod
+    def load(cls, path: Path | str | None = None, *, threads: int = 1, device: str = "auto") -> Detector:
+        """The shipped model (verified by the manifest), a model folder made by training or import, or an ONNX export of a YOLO.
+
+        Raises WeightsError (missing, wrong_checksum, unknown_card), BackendError (no_device).
+        """
+        if path is None:
+            model = weights.load("detector")
+            return cls._from_card(model.file("model.onnx"), model.card, model.checksums["model.onnx"], threads, device)
+        path = Path(path)
+        if path.is_dir():
+            card_path, path = path / "card.json", path / "model.onnx"
+        else:
+            card_path = path.with_name("card.json")
+        if not path.is_file():
+            raise WeightsError("missing", "no such model file", path=str(path))
+        checksum = weights.digest(path)
+        card = _card_beside(card_path)
+        if card.get("onnx_sha256") == checksum:
+            return cls._from_card(path, card, checksum, threads, device)
+        session = weights.session(path, threads=threads, device=device)
+        return cls(session, _settings_of_export(session, path), name=path.stem, checksum=checksum)
+
+    @classmethod
+    def _from_card(cls, path: Path, card: dict[str, Any], checksum: str, threads: int, device: str) -> Detector:
+        try:
+            settings = Settings(
+                size=int(card["input"]["size"]),
+                kinds=tuple(card["kinds"]),
+                scores={str(k): float(v) for k, v in card["operating_point"].items()},
+                max_iou=float(card["nms_iou"]),
+                parts=bool(card["part_suppression"]),
+            )
+            name = str(card["name"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WeightsError("unknown_card", f"the card of a detector lacks {error}", path=str(path)) from None
+        return cls(weights.session(path, threads=threads, device=device), settings, name=name, checksum=checksum)
+
+    def detect(
+        self, images: Sequence[Any], *, min_score: float | None = None, max_boxes: int = 100
+    ) -> list[Detections]:
+        """Find logos and products.
+
+        images: anything that `read_picture` takes: paths, bytes, PIL images, (h, w, 3) uint8 RGB arrays, `Picture`s.
+        min_score: in [0, 1]; None means the operating point of each kind. max_boxes: at least 1, over all kinds.
+        Gives one `Detections` a picture; boxes in full-scale pixels, inside the picture, never without area.
+        Raises PictureError for a picture that cannot be read, UsageError (bad_option).
+        """
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UsageError("bad_option", f"min_score {min_score} is not in [0, 1]")
+        if max_boxes < 1:
+            raise UsageError("bad_option", f"max_boxes {max_boxes} is less than 1")
+        found: list[Detections] = []
+        for start in range(0, len(images), self._batch):
+            pictures = [read_picture(i) for i in images[start : start + self._batch]]
+            fitted = [letterbox(p.pixels, self.settings.size) for p in pictures]
+            batch = to_input([square for square, _ in fitted])
+            spare = self._batch - len(batch) if isinstance(self._session.get_inputs()[0].shape[0], int) else 0
+            if spare:  # a model with a fixed batch gets grey pictures in the empty places
+                batch = np.concatenate([batch, np.full((spare, *batch.shape[1:]), GREY / 255, np.float32)])
+            raw = self._session.run(None, {self._input: batch})[0]
+            for picture, (_, fit), output in zip(pictures, fitted, raw, strict=False):
+                least = self.settings.scores if min_score is None else min_score
+                boxes, kinds, scores = decode(
+                    np.asarray(output, np.float32),
+                    self.settings.kinds,
+                    min_score=least,
+                    max_iou=self.settings.max_iou,
+                    max_boxes=max_boxes,
+                    parts=self.settings.parts,
+                )
+                high, wide = picture.pixels.shape[:2]
+                boxes = from_square(boxes, fit, wide, high)
+                boxes = clip(boxes * np.array(picture.scale * 2, np.float32), picture.width, picture.height)
+                real = area(boxes) > 0
+                found.append(
+                    Detections(boxes[real], tuple(k for k, r in zip(kinds, real, strict=True) if r), scores[real])
+                )
+        return found
+
+
+def _card_beside(path: Path) -> dict[str, Any]:
+    """The card of a model folder that is not in a manifest; empty when there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError("unknown_card", f"the card is no JSON: {error}", path=str(path)) from None
+    return card if isinstance(card, dict) and card.get("schema") == weights.CARD_SCHEMA else {}
+
+
+def _settings_of_export(session: Any, path: Path) -> Settings:
+    """What an ultralytics export says of itself: input size from its shape, class names from its metadata."""
+    given, output = session.get_inputs(), session.get_outputs()
+    shape = given[0].shape if len(given) == 1 else []
+    out_shape = output[0].shape
+    if len(shape) != 4 or shape[1] != 3 or len(out_shape) != 3:
+        raise WeightsError(
+            "unknown_card",
+            f"input {shape} and output {out_shape} are not those of a YOLO detector",
+            path=str(path),
+            hint="export with ultralytics: format=onnx, nms=False",
+        )
+    metadata = session.get_modelmeta().custom_metadata_map
+    try:
+        names = ast.literal_eval(metadata["names"]) if "names" in metadata else None
+        stated = ast.literal_eval(metadata["imgsz"])[0] if "imgsz" in metadata else 640
+    except (ValueError, SyntaxError, IndexError, TypeError) as error:
+        raise WeightsError("unknown_card", f"its metadata cannot be read: {error}", path=str(path)) from None
+    size = shape[2] if isinstance(shape[2], int) else int(stated)
+    if isinstance(shape[3], int) and shape[3] != size:
+        raise WeightsError(
+            "unknown_card", f"input {shape} is not square", path=str(path), hint="export with a square imgsz"
+        )
+    classes = out_shape[1] - 4 if isinstance(out_shape[1], int) else len(names or ())
+    kinds = kinds_of(names if names else [str(i) for i in range(classes)])
+    if classes < 1 or len(kinds) != classes:
+        raise WeightsError(
+            "unknown_card",
+            f"output {out_shape} does not hold the scores of {len(kinds)} classes",
+            path=str(path),
+            hint="export with ultralytics: format=onnx, nms=False",
+        )
+    return Settings(size=size, kinds=kinds, scores=dict.fromkeys(kinds, DEFAULT_SCORE), parts=False)

@@ -1,0 +1,499 @@
+"""Trains the detector: a YOLOv8 of ultralytics, taught on real and drawn pictures with its loss turned off where nobody looked.
+
+The network, its loss and its starting weights are ultralytics'; the loop is ours, because regions without loss, a budget in
+minutes and bfloat16 on CPUs have no switch there. A run folder holds `last.ckpt`, `metrics.csv`, `metrics.png` and `log`;
+the model goes to `export` as ONNX, safetensors and card.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, decode, from_square, letterbox, to_input
+from vision.errors import DatasetError, UsageError
+from vision.evaluate.detector import Judged, best_f1, box_figures
+from vision.geometry import to_cxcywh_norm
+from vision.images import read_picture
+from vision.training.data import LabelledPicture, brand_key, read_set
+from vision.training.detector_views import (
+    KINDS,
+    Example,
+    Labels,
+    labels_of,
+    make_labels,
+    mosaic,
+    single,
+    vary_colours,
+)
+from vision.training.draw import draw_scene, expand, folder_pictures, load_stock, read_names
+from vision.training.export import export_model
+from vision.training.network import build_network
+from vision.values import Detections
+
+log = logging.getLogger(__name__)
+
+BACKBONE = 10  # the first layers of YOLOv8: features that COCO taught, trained slower than neck and head
+WARM_UP = 60  # steps
+AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorData:
+    """Everything a run learns from, in memory. groups: (name, share of the pictures shown, examples). held_out: never shown."""
+
+    groups: tuple[tuple[str, float, tuple[Example, ...]], ...]
+    held_out: tuple[LabelledPicture, ...]
+
+
+def train_detector(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
+    """Train as the config says and export; the folder with `model.onnx`, `model.safetensors` and `card.json`.
+
+    config: see `datasets/detector.yaml`. out: run folder, made when missing. resume: go on from its `last.ckpt`.
+    Raises UsageError (bad_config), DatasetError, WeightsError (missing), BackendError (package_missing).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        run = DetectorRun(config, out)
+        if resume:
+            run.restore()
+        run.train()
+        return run.export(Path(config["export"]))
+    except KeyError as error:
+        raise UsageError("bad_config", f"the config lacks {error}") from error
+
+
+def load_data(config: dict[str, Any]) -> DetectorData:
+    """Read the labelled sets, photographs and drawn pictures that a config names.
+
+    Pictures with a brand of `held_out_brands` are not taught: they judge the run.
+    """
+    shares: dict[str, float] = config["shares"]
+    held_keys = {brand_key(b) for b in config.get("held_out_brands", [])}
+    left_out = read_names(config.get("brands_left_out"))
+    pictures = [p for path in expand(config.get("real", [])) for p in read_set(path, brands_left_out=left_out)]
+    held = [p for p in pictures if any(b.brand and brand_key(b.brand) in held_keys for b in p.boxes)]
+    taught = [p for p in pictures if p not in held]
+    unsearched, longest = float(config["unsearched_weight"]), int(config["size"]) * 3 // 2
+    groups: dict[str, list[Example]] = {"logos": [], "products": [], "photos": [], "drawn": []}
+    for picture in taught:
+        group = "logos" if "logo" in picture.kinds else "products"
+        labels = labels_of(picture, unsearched=unsearched)
+        groups[group].append(_bounded(read_picture(picture.path).pixels, labels, longest))
+    for path in folder_pictures(config.get("photos"), config.get("most_photos")):
+        pixels = read_picture(path).pixels
+        high, wide = pixels.shape[:2]
+        # everyday photographs show bottles, shoes and bags: few are wrong as logos, more would be as products
+        labels = make_labels([], [(KINDS.index("product"), unsearched, 0, 0, wide, high)])
+        groups["photos"].append(_bounded(pixels, labels, longest))
+    drawn = config.get("drawn")
+    if drawn:
+        stock = load_stock(drawn, taught)
+        for seed in range(int(drawn["n"])):
+            scene = draw_scene(stock, int(config["seed"]) * 1_000_000 + seed)
+            boxes = [(b.box, KINDS.index(b.kind)) for b in scene.boxes if not b.ignore]
+            regions = [(KINDS.index(b.kind), 0.0, *b.box) for b in scene.boxes if b.ignore]
+            high, wide = scene.pixels.shape[:2]
+            if scene.subject in {"logos", "products"} and stock.photos:
+                regions.append((KINDS.index("product"), unsearched, 0.0, 0.0, float(wide), float(high)))
+            groups["drawn"].append(_bounded(scene.pixels, make_labels(boxes, regions), longest))
+    found = tuple((name, float(shares[name]), tuple(g)) for name, g in groups.items() if g and shares.get(name))
+    if not found:
+        raise DatasetError("missing", "the config names no pictures to learn from")
+    log.info("pictures: %s, held out %d", {name: len(g) for name, g in groups.items()}, len(held))
+    return DetectorData(found, tuple(held))
+
+
+def draw_batch(
+    data: DetectorData, step: int, *, seed: int, size: int, batch: int, finishing: bool
+) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
+    """Batch number `step`: (n, size, size, 3) uint8 RGB and its labels; the same arguments give the same batch.
+
+    finishing: whole pictures at about their natural size only, as detection sees them, instead of mosaics and close-ups.
+    """
+    rng = np.random.default_rng([seed, step, 11])
+    shares = np.array([share for _, share, _ in data.groups])
+    colours = vary_colours(seed * 1_000_003 + step)
+
+    def pick() -> Example:
+        group = data.groups[int(rng.choice(len(shares), p=shares / shares.sum()))][2]
+        return group[int(rng.integers(len(group)))]
+
+    pixels, labels = [], []
+    for _ in range(batch):
+        if finishing:
+            example = single(pick(), size, rng, (0.8, 1.15))
+        elif rng.random() < 0.65:
+            example = mosaic([pick() for _ in range(4)], size, rng, (0.4, 1.2))
+        else:
+            example = single(pick(), size, rng, (0.6, 1.7))
+        pixels.append(colours(image=example.pixels)["image"])
+        labels.append(example.labels)
+    return np.stack(pixels), labels
+
+
+class LenientBCE(nn.Module):
+    """Binary cross-entropy with a weight for each anchor and kind: false alarms count less where `weights` says so.
+
+    weights: (batch, anchors, kinds) in [0, 1], set before each call. An anchor that is assigned to a true box counts fully.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: torch.Tensor | None = None
+
+    def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Logits and targets (batch, anchors, kinds) to the weighted loss of each, not summed."""
+        loss = nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+        return loss if self.weights is None else loss * torch.where(targets > 0, 1.0, self.weights)
+
+
+def anchor_weights(labels: Sequence[Labels], size: int, strides: Sequence[int]) -> torch.Tensor:
+    """The weight of a false alarm at each anchor: (batch, anchors, kinds), 1 outside all regions, the least inside several."""
+    centres = []
+    for stride in strides:
+        steps = (np.arange(size // stride, dtype=np.float32) + 0.5) * stride
+        centres.append(np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2))
+    points = np.concatenate(centres)
+    weights = np.ones((len(labels), len(points), len(KINDS)), np.float32)
+    for row, found in enumerate(labels):
+        for kind, weight, *box in found.regions:
+            inside = ((points >= box[:2]) & (points < box[2:])).all(axis=1)
+            weights[row, inside, int(kind)] = np.minimum(weights[row, inside, int(kind)], weight)
+    return torch.from_numpy(weights)
+
+
+class DetectorRun:
+    """One training: network, moving average, optimizer and place in the schedule."""
+
+    def __init__(self, config: dict[str, Any], out: Path) -> None:
+        from ultralytics.utils.loss import v8DetectionLoss
+
+        self.config, self.out = config, out
+        self.size, self.batch = int(config["size"]), int(config["batch"])
+        torch.manual_seed(int(config["seed"]))
+        torch.set_num_threads(int(config.get("threads", 1)))
+        self.device = torch.device(config.get("device", "cpu"))
+        self.bf16 = config.get("bf16", "auto")
+        if self.bf16 == "auto":
+            self.bf16 = self.device.type == "cuda" or cpu_has_bf16()
+        self.model = build_network(config["start"], trust_pickle=bool(config.get("trust_pickle"))).to(self.device)
+        self.model.to(memory_format=torch.channels_last)
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.early: dict[str, torch.Tensor] | None = None
+        self.data = load_data(config)
+        self.loss = v8DetectionLoss(self.model)
+        self.bce = LenientBCE()
+        self.loss.bce = self.bce
+        self.strides = [int(s) for s in self.loss.stride.tolist()]
+        self.optimizer = self._optimizer()
+        self.step, self.seconds = 0, 0.0
+        self.rows: list[dict[str, float]] = []
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; the backbone at its own, lower rate, no decay on biases and norms."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            if not parameter.is_floating_point() or name.endswith("dfl.conv.weight"):
+                parameter.requires_grad = False
+                continue
+            backbone = int(name.split(".")[1]) < BACKBONE
+            groups.setdefault((backbone, parameter.ndim > 1), []).append(parameter)
+        rates = self.config["rates"]
+        return torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "rate": float(rates["backbone" if backbone else "head"]),
+                    "backbone": backbone,
+                    "weight_decay": 5e-4 if decayed else 0.0,
+                }
+                for (backbone, decayed), parameters in groups.items()
+            ],
+            lr=1e-3,
+            betas=(0.9, 0.999),
+        )
+
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1]: of its steps or of its minutes, whichever is further."""
+        minutes = float(self.config.get("minutes") or math.inf)
+        return min(1.0, max(self.step / int(self.config["steps"]), self.seconds / 60 / minutes))
+
+    def train(self) -> None:
+        """Run to the end of the budget, with a checkpoint and a row of metrics at even intervals."""
+        frozen_until, finishing_from = float(self.config["frozen_share"]), float(self.config["finishing_from"])
+        every = int(self.config["checkpoint_steps"])
+        sums, started, last = torch.zeros(3), time.monotonic(), 0
+        while (done := self.progress()) < 1:
+            if self.early is None and done >= frozen_until:
+                self.early = {k: v.clone() for k, v in self.average.items()}
+            sums += self._one_step(done, frozen=done < frozen_until, finishing=done >= finishing_from)
+            self.step += 1
+            last += 1
+            now = time.monotonic()
+            self.seconds, started = self.seconds + now - started, now
+            if self.step % every == 0 or self.progress() >= 1:
+                names = ("box_loss", "class_loss", "extent_loss")
+                row = {n: round(float(v) / last, 4) for n, v in zip(names, sums, strict=True)}
+                row |= self.judge(self.average)
+                self._note(row)
+                sums, last = torch.zeros(3), 0
+                self.save()
+                started = time.monotonic()
+
+    def _one_step(self, done: float, *, frozen: bool, finishing: bool) -> torch.Tensor:
+        pixels, labels = draw_batch(
+            self.data, self.step, seed=int(self.config["seed"]), size=self.size, batch=self.batch, finishing=finishing
+        )
+        warm = min(1.0, (self.step + 1) / WARM_UP)
+        cosine = 0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * warm * cosine
+        self.model.train()
+        self._freeze(frozen)
+        inputs = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.bf16)):
+            found = self.model(inputs)
+        self.bce.weights = anchor_weights(labels, self.size, self.strides).to(self.device)
+        total, parts = self.loss(_float(found), _targets(labels, self.size, self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        total.sum().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.optimizer.step()
+        decay = AVERAGE_DECAY * (1 - math.exp(-(self.step + 1) / AVERAGE_WARM_UP))
+        with torch.no_grad():
+            for key, value in self.model.state_dict().items():
+                if value.is_floating_point():
+                    self.average[key].lerp_(value, 1 - decay)
+                else:
+                    self.average[key].copy_(value)
+        values = list(parts.values()) if isinstance(parts, dict) else list(parts)
+        return torch.stack([v.detach().float().cpu() for v in values])
+
+    def _freeze(self, frozen: bool) -> None:
+        """While frozen the backbone neither learns nor changes its statistics: the fresh head must not spoil it."""
+        layers = self.model.model
+        for layer in layers[:BACKBONE]:
+            layer.train(not frozen)
+            for parameter in layer.parameters():
+                parameter.requires_grad = not frozen
+
+    def judge(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Figures of these weights for logos of the held-out brands; empty without held-out pictures."""
+        searched = [p for p in self.data.held_out if p.looked_at]
+        judged = self._judged(weights, searched, "logo")
+        return box_figures(judged) if judged else {}
+
+    def _judged(self, weights: dict[str, torch.Tensor], pictures: Sequence[LabelledPicture], kind: str) -> list[Judged]:
+        found = self.detect(weights, [p.path for p in pictures])
+        return [Judged.of(p, d, kind) for p, d in zip(pictures, found, strict=True)]
+
+    def detect(self, weights: dict[str, torch.Tensor], sources: Sequence[Any]) -> list[Detections]:
+        """What the network with these weights finds in pictures from a score of 0.01, as `vision.detect` would."""
+        kept = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.model.load_state_dict(weights)
+        self.model.eval()
+        found = []
+        try:
+            for source in sources:
+                picture = read_picture(source)
+                square, fit = letterbox(picture.pixels, self.size)
+                inputs = torch.from_numpy(to_input([square])).to(self.device)
+                with torch.no_grad():
+                    output = self.model(inputs)
+                raw = (output[0] if isinstance(output, tuple | list) else output)[0].float().cpu().numpy()
+                boxes, kinds, scores = decode(
+                    raw, KINDS, min_score=0.01, max_iou=DEFAULT_IOU, max_boxes=100, parts=True
+                )
+                found.append(Detections(from_square(boxes, fit, picture.width, picture.height), kinds, scores))
+        finally:
+            self.model.load_state_dict(kept)
+        return found
+
+    def choose(self) -> dict[str, Any]:
+        """Mix the early average (frozen backbone) into the final one as the held-out brands like best; the record of it."""
+        tried: dict[str, dict[str, float]] = {}
+        if self.early is None or not any(p.looked_at for p in self.data.held_out):
+            return {"early_share": 0.0, "tried": tried}
+        final, early = self.average, self.early
+
+        def mixed(share: float) -> dict[str, torch.Tensor]:
+            return {k: v.lerp(early[k], share) if v.is_floating_point() else v for k, v in final.items()}
+
+        shares = (0.0, 0.2, 0.4)
+        for share in shares:
+            tried[str(share)] = self.judge(mixed(share))
+        best = max(shares, key=lambda s: (tried[str(s)]["ap50_every"] + tried[str(s)]["recall10"], -s))
+        self.average = mixed(best)
+        return {"early_share": best, "tried": tried}
+
+    def operating_points(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """The score of each kind from which a box is reported, and how it was found.
+
+        It is the score of the best F1 on held-out pictures; for logos raised, where need be, until everyday photographs
+        that were not shown in training get no more than `photo_boxes` each.
+        """
+        points, record = {}, {}
+        for kind in KINDS:
+            wanted = [p for p in self.data.held_out if (p.looked_at if kind == "logo" else kind in p.kinds)]
+            score, f1 = best_f1(self._judged(self.average, wanted, kind)) if wanted else (DEFAULT_SCORE, math.nan)
+            record[kind] = {"pictures": len(wanted), "best_f1": None if math.isnan(f1) else round(f1, 3), "at": score}
+            if kind == "logo" and self.config.get("photos"):
+                used = int(self.config.get("most_photos") or 0)
+                fresh = folder_pictures(self.config["photos"])[used : used + 200]
+                scores = [d.scores[[k == kind for k in d.kinds]] for d in self.detect(self.average, fresh)]
+                if fresh:
+                    ranked = np.sort(np.concatenate(scores))[::-1]
+                    allowed = int(float(self.config["photo_boxes"]) * len(fresh))
+                    if allowed < len(ranked):
+                        score = max(score, math.ceil(float(ranked[allowed]) * 100 + 1e-6) / 100)
+                    a_photo = float((ranked >= score).sum() / len(fresh))
+                    record[kind] |= {"photos": len(fresh), "boxes_a_photo": round(a_photo, 3)}
+            points[kind] = round(score, 2)
+        return points, record
+
+    def export(self, folder: Path) -> Path:
+        """Choose the weights, find their operating points and write the model folder; the folder."""
+        if self.rows:
+            plot(self.rows, self.out / "metrics.png")
+        choice = self.choose()
+        points, record = self.operating_points()
+        self.model.load_state_dict(self.average)
+        card = {
+            "name": f"{self.config.get('name', 'detector')}-{self.size}",
+            "what": "finds logos and products in pictures of any size, whatever the brand",
+            "architecture": "YOLOv8n (ultralytics)",
+            "licence": "AGPL-3.0-only, as ultralytics asks; the pictures it learned from have terms of their own",
+            "operating_point": points,
+            "operating_point_from": record,
+            "nms_iou": DEFAULT_IOU,
+            "part_suppression": True,
+            "trained": {
+                "config": self.config,
+                "steps": self.step,
+                "minutes": round(self.seconds / 60, 1),
+                "pictures": {name: len(group) for name, _, group in self.data.groups},
+                "average": {"decay": AVERAGE_DECAY, **choice},
+            },
+        }
+        path = export_model(self.model, folder, size=self.size, names=KINDS, card=card)
+        log.info("exported to %s", path)
+        return path
+
+    def _note(self, row: dict[str, float]) -> None:
+        place = {"step": self.step, "minutes": round(self.seconds / 60, 2), "progress": round(self.progress(), 4)}
+        self.rows.append(place | row)
+        log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in self.rows[-1].items()))
+        columns = list(dict.fromkeys(k for r in self.rows for k in r))
+        with (self.out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def save(self) -> None:
+        """Write the checkpoint in one step; it holds tensors and numbers only and is read without unpickling objects."""
+        fresh = self.out / "last.ckpt.new"
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "average": self.average,
+                "early": self.early,
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "rows": self.rows,
+            },
+            fresh,
+        )
+        fresh.replace(self.out / "last.ckpt")
+
+    def restore(self) -> None:
+        """Take up the last checkpoint. Raises DatasetError (missing) when there is none."""
+        path = self.out / "last.ckpt"
+        if not path.is_file():
+            raise DatasetError("missing", "no checkpoint to resume from", path=str(path))
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.average, self.early = saved["average"], saved["early"]
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
+
+
+def cpu_has_bf16() -> bool:
+    """True on CPUs that multiply bfloat16 by themselves; there autocast doubles the speed, elsewhere it costs."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def plot(rows: Sequence[dict[str, float]], path: Path) -> None:
+    """Losses and held-out figures over the steps, as a picture."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2))
+    for axis, columns in zip(
+        axes, (("box_loss", "class_loss", "extent_loss"), ("ap50", "ap50_every", "recall10")), strict=True
+    ):
+        for column in columns:
+            points = [(r["step"], r[column]) for r in rows if column in r]
+            if points:
+                axis.plot(*zip(*points, strict=True), marker="o" if len(points) == 1 else None, label=column)
+        axis.set_xlabel("step")
+        if axis.lines:
+            axis.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def _bounded(pixels: npt.NDArray[np.uint8], labels: Labels, longest: int) -> Example:
+    """An example no larger than training will ever show it, so that thousands fit into memory."""
+    import cv2
+
+    scale = longest / max(pixels.shape[:2])
+    if scale >= 1:
+        return Example(pixels, labels)
+    high, wide = pixels.shape[:2]
+    size = (round(wide * scale), round(high * scale))
+    factor = np.array([size[0] / wide, size[1] / high] * 2, np.float32)
+    regions = labels.regions.copy()
+    regions[:, 2:] *= factor
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Example(small, Labels(labels.boxes * factor, labels.kinds, regions))
+
+
+def _targets(labels: Sequence[Labels], size: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """Labels in the form of ultralytics' loss: picture number, class, and xywh as shares of the picture."""
+    numbers = np.concatenate([np.full(len(found.kinds), i, np.float32) for i, found in enumerate(labels)])
+    kinds = np.concatenate([found.kinds for found in labels]).astype(np.float32)
+    boxes = to_cxcywh_norm(np.concatenate([found.boxes for found in labels]), size, size).astype(np.float32)
+    parts = {"batch_idx": numbers, "cls": kinds[:, None], "bboxes": boxes}
+    return {name: torch.from_numpy(part).to(device) for name, part in parts.items()}
+
+
+def _float(found: Any) -> Any:
+    """Network outputs back in float32: the loss needs its range and precision."""
+    if isinstance(found, torch.Tensor):
+        return found.float()
+    if isinstance(found, dict):
+        return {k: _float(v) for k, v in found.items()}
+    if isinstance(found, list | tuple):
+        return type(found)(_float(v) for v in found)
+    return found
