@@ -94,7 +94,9 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         "name": "verdict",
         "what": "Logistic regression and softmax temperature: similarities of a logo box to the probability of its best brand.",
         "made_with": {
-            name: stage.checksum for name, stage in zip(("detector", "embedder", "library"), stages, strict=True)
+            "detector": stages[0].checksum,
+            "embedder": stages[1].checksum,
+            "library": stages[2].checksum,
         },
         "data": {
             "labelled": list(config["labelled"]),
