@@ -120,7 +120,7 @@ class Scanner:
             self.copies = CopyIndex.open(copies)
         self.threads = threads or os.cpu_count() or 1
         self.batch = batch
-        self.min_score = self.detector.operating_point if min_score is None else min_score
+        self.min_score = min_score
         self.max_pixels = max_pixels
         self.checksums = {
             "detector": self.detector.checksum,
