@@ -152,7 +152,9 @@ def _stretched(values: npt.NDArray[np.float32] | npt.NDArray[np.int32]) -> npt.N
         lowest, highest = 0.0, 65535.0
     elif highest == lowest:
         highest = lowest + 1
-    wide = np.nan_to_num(values.astype(np.float64), nan=lowest, posinf=highest, neginf=lowest)
+    # unknown values are replaced before the cast, which complains of signalling NaNs
+    wide = np.where(known, values, 0).astype(np.float64)
+    wide[~known] = np.where(np.isposinf(values[~known]), highest, lowest)
     return np.asarray(np.clip((wide - lowest) / (highest - lowest) * 255, 0, 255).round(), np.uint8)
 
 

@@ -11,6 +11,7 @@ import io
 import os
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -59,8 +60,8 @@ _DAMAGE = (
 )
 # The words by which Pillow says that a file is whole but of a kind that it does not read.
 _NOT_READ = re.compile(
-    r"unsupported|not supported|not available|not installed|not implemented|cannot handle|unknown (?:pixel mode|compression)"
-    r"|unrecogni[sz]ed",
+    r"unsupported|not supported|not available|not installed|not implemented|cannot handle"
+    r"|unknown (?:pixel mode|compression|data organization)|samples per pixel|too large for",
     re.IGNORECASE,
 )
 # Damaged metadata beside a sound picture is no news for standard error; Pillow warns of it from these modules.
@@ -107,7 +108,8 @@ def read_picture(source: Any, *, max_pixels: int = MAX_PIXELS, reduce_to: int | 
 
 def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None) -> Picture:
     kind = recognise(data[:HEAD_BYTES])
-    with _pillow_errors(kind.name):
+    # Pillow's WebP plugin refuses canvases over twice its own limit when it opens them
+    with _pillow_errors(kind.name), _pillow_limit.lifted_for(max_pixels // 2):
         image = kind.open(io.BytesIO(data))
     _check_size(image.width, image.height, max_pixels)
     pixels = None
@@ -120,7 +122,7 @@ def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None
             image.draft(image.mode, (max(1, width // max(1, factor)), max(1, height // max(1, factor))))
     if kind is TIFF:
         _refuse_raw(image)
-    with _pillow_errors(kind.name):
+    with _pillow_errors(kind.name), _pillow_limit.lifted_for(image.width * image.height):
         if pixels is None:
             image.load()
             pixels = np.array(to_srgb(image, reduce_to))
@@ -163,7 +165,7 @@ def _from_pil(image: Image.Image, max_pixels: int, reduce_to: int | None) -> Pic
     if min(image.size) < 1:
         raise PictureError("empty", "the PIL image has no pixels")
     _check_size(image.width, image.height, max_pixels)
-    with _pillow_errors(image.format or "PIL"):
+    with _pillow_errors(image.format or "PIL"), _pillow_limit.lifted_for(image.width * image.height):
         image.load()
         pixels = _upright(np.array(to_srgb(image)), _orientation(image))
     return _whole(pixels, "PIL", reduce_to)
@@ -246,12 +248,49 @@ def _pillow_errors(kind: str) -> Iterator[None]:
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # only where a plugin learns a size late: a frame beyond its GIF's screen, the canvas of a WebP
+        # only where a plugin learns a size late: a frame that reaches beyond the screen of its GIF
         raise PictureError("too_many_pixels", str(error)) from error
     except MemoryError as error:
         raise PictureError("too_many_pixels", f"this {kind} needs more memory than there is") from error
     except _DAMAGE as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, NotImplementedError) or _NOT_READ.search(words):
-            raise PictureError("unsupported", f"a {kind} of a kind that is not decoded: {words}") from error
+        missing = isinstance(
+            error.__cause__, KeyError
+        )  # a value that a plugin's tables lack; Pillow: "unsupported mode"
+        if missing or isinstance(error, NotImplementedError) or _NOT_READ.search(words):
+            words = f"unknown value {words}" if missing else words
+            raise PictureError("unsupported", f"this {kind} is of a kind that is not decoded: {words}") from error
         raise PictureError("truncated", f"this {kind} is cut short or damaged: {words}") from error
+
+
+class _PillowLimit:
+    """Pillow's own limit on pixels, put aside while any thread reads a picture that is above it but within our budget."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.readers = 0
+        self.limit: int | None = None
+
+    @contextmanager
+    def lifted_for(self, pixels: int) -> Iterator[None]:
+        """Nothing for pictures below the limit; above it, Pillow would warn, and raise above twice the limit.
+
+        Plugins look at a module variable, so programs around us see it change for that time, and come back.
+        """
+        with self.lock:
+            limit = self.limit if self.readers else Image.MAX_IMAGE_PIXELS
+            above = limit is not None and pixels > limit
+            if above:
+                self.limit, Image.MAX_IMAGE_PIXELS = limit, None
+                self.readers += 1
+        try:
+            yield
+        finally:
+            if above:
+                with self.lock:
+                    self.readers -= 1
+                    if not self.readers:
+                        Image.MAX_IMAGE_PIXELS = self.limit
+
+
+_pillow_limit = _PillowLimit()

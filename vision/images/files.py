@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
 
 from vision.errors import PictureError
 from vision.images.formats import HEAD_BYTES, recognise
@@ -40,7 +39,7 @@ def read_file(path: str | os.PathLike[str], *, opener: Opener = os.open) -> byte
     """
     name = os.fspath(path)
     try:
-        _refuse_special(Path(name).stat().st_mode)
+        _refuse_special(os.stat(name).st_mode)  # noqa: PTH116  Path("") is the working directory
         with open(name, "rb", buffering=0, opener=lambda file, _: opener(file, _FLAGS)) as file:
             _refuse_special(os.fstat(file.fileno()).st_mode)
             recognise(file.read(HEAD_BYTES))

@@ -1,7 +1,8 @@
 """A decoded picture becomes a few measured signals: how sharp, how bright, how contrasted, how much plain ground.
 
 They are facts about pixels, not judgements. Each is measured on a copy of fixed size, so that one picture at two resolutions, or
-decoded at a reduced scale, gives nearly the same figures.
+decoded at a reduced scale, gives nearly the same figures: brightness, contrast and ground within a hundredth or two, sharpness
+within a fifth from 1280 px on. Sharpness of a picture that was below 512 px, or just above it, compares with its like only.
 """
 
 from __future__ import annotations
