@@ -417,7 +417,7 @@ def _record(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
 
     from vision import __version__
 
-    packages = ("numpy", "pillow", "onnxruntime", "faiss-cpu", "opencv-python-headless", "pdqhash", "simplejpeg")
+    packages = ("numpy", "pillow", "onnxruntime", "faiss-cpu", "opencv-python-headless", "simplejpeg")
     return {
         "schema": SCAN_SCHEMA,
         "status": "running",
