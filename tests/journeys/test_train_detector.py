@@ -21,9 +21,11 @@ from vision.training.config import load_config  # noqa: E402
 from vision.training.detector import (  # noqa: E402
     DetectorData,
     LenientBCE,
+    StrengthAssigner,
     anchor_weights,
     draw_batch,
     load_data,
+    padded_strengths,
     train_detector,
 )
 from vision.training.detector_views import Example, make_labels  # noqa: E402
@@ -201,6 +203,26 @@ def test_a_false_alarm_counts_where_somebody_looked() -> None:
     lenient = loss(scores, targets)
     assert lenient[0, 0, 0] == plain[0, 0, 0] > 0
     assert lenient[0, 1, 0] == 0 < plain[0, 1, 0]
+    loss.weights = torch.zeros(1, 189, 2)
+    nobody_looked = loss(scores, targets)
+    assert nobody_looked[0, 0, 1] == plain[0, 0, 1] > 0  # a logo is no product
+    assert nobody_looked[0, 1:].sum() == 0
+
+
+def test_a_logo_that_its_source_passed_over_is_taught_less_strongly() -> None:
+    class Assigned(torch.nn.Module):
+        def forward(self) -> tuple[Any, ...]:
+            numbers = torch.tensor([[0, 1, 1], [0, 0, 0]])
+            return None, None, torch.full((2, 3, 2), 0.8), None, numbers
+
+    boxes = [((0, 0, 9, 9), 0), ((20, 20, 40, 40), 0)]
+    assigner = StrengthAssigner(Assigned())
+    assigner.strengths = padded_strengths([make_labels(boxes, [], [1.0, 0.4]), make_labels([], [])])
+    scores = assigner()[2]
+    torch.testing.assert_close(scores[0, :, 0], torch.tensor([0.8, 0.32, 0.32]))
+    assert (scores[1] == 0.8).all()
+    assigner.strengths = padded_strengths([make_labels([], []), make_labels([], [])])
+    assert (assigner()[2] == 0.8).all()
 
 
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:

@@ -125,6 +125,17 @@ def test_what_nobody_searched_for_is_not_punished_in_full() -> None:
     assert labels({"logo"}, looked_at=True).boxes.tolist() == [[1, 1, 9, 9]]
 
 
+def test_a_logo_that_its_source_passed_over_is_weaker_in_every_view() -> None:
+    boxes = (LabelledBox((30, 30, 60, 60), "logo"), LabelledBox((70, 70, 90, 90), "logo", extra=True))
+    picture = LabelledPicture(Path("x.jpg"), 120, 120, boxes, "set", True, frozenset({"logo"}))
+    taught = labels_of(picture, unsearched=0.25, extra_strength=0.4)
+    view = mosaic([Example(np.zeros((120, 120, 3), np.uint8), taught)] * 4, 256, np.random.default_rng(2), (0.4, 0.5))
+    strong = view.labels.strengths == 1
+    assert sorted(set(view.labels.strengths.tolist())) == pytest.approx([0.4, 1.0])
+    sides = (view.labels.boxes[:, 2:] - view.labels.boxes[:, :2]).max(axis=1)
+    assert sides[strong].min() > sides[~strong].max()
+
+
 def test_a_drawn_set_has_the_form_of_a_labelled_one(tmp_path: Path) -> None:
     source = tmp_path / "real"
     (source / "images").mkdir(parents=True)

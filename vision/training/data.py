@@ -20,12 +20,13 @@ from vision.values import Box
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """One box of a labelled picture. brand: null when not known. ignore: neither taught nor punished."""
+    """One box of a labelled picture. brand: null when not known. ignore: neither taught nor punished. extra: not the source's."""
 
     box: Box
     kind: str
     brand: str | None = None
     ignore: bool = False
+    extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _boxes(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[LabelledB
         found.append(LabelledBox(_xyxy(tight.get(index, box["box"])), box.get("kind", "logo"), brand))
     for extra in again["extra"] if again else []:
         unsure = not extra.get("sure", True) or bool(extra.get("group"))
-        found.append(LabelledBox(_xyxy(extra["box"]), "logo", extra.get("brand"), ignore=unsure))
+        found.append(LabelledBox(_xyxy(extra["box"]), "logo", extra.get("brand"), ignore=unsure, extra=True))
     return tuple(found)
 
 

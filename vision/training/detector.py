@@ -44,6 +44,7 @@ from vision.values import Detections
 
 log = logging.getLogger(__name__)
 
+LOGO, PRODUCT = KINDS.index("logo"), KINDS.index("product")
 BACKBONE = 10  # the first layers of YOLOv8: features that COCO taught, trained slower than neck and head
 WARM_UP = 60  # steps
 AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
@@ -89,7 +90,7 @@ def load_data(config: dict[str, Any]) -> DetectorData:
     groups: dict[str, list[Example]] = {"logos": [], "products": [], "photos": [], "drawn": []}
     for picture in taught:
         group = "logos" if "logo" in picture.kinds else "products"
-        labels = labels_of(picture, unsearched=unsearched)
+        labels = labels_of(picture, unsearched=unsearched, extra_strength=float(config.get("extra_strength", 1.0)))
         groups[group].append(_bounded(read_picture(picture.path).pixels, labels, longest))
     for path in folder_pictures(config.get("photos"), config.get("most_photos")):
         pixels = read_picture(path).pixels
@@ -146,7 +147,8 @@ def draw_batch(
 class LenientBCE(nn.Module):
     """Binary cross-entropy with a weight for each anchor and kind: false alarms count less where `weights` says so.
 
-    weights: (batch, anchors, kinds) in [0, 1], set before each call. An anchor that is assigned to a true box counts fully.
+    weights: (batch, anchors, kinds) in [0, 1], set before each call. An anchor of a true box counts fully, and one
+    that is assigned to a logo counts fully as no product: sources of logos never box products, but their logos are none.
     """
 
     def __init__(self) -> None:
@@ -156,7 +158,39 @@ class LenientBCE(nn.Module):
     def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Logits and targets (batch, anchors, kinds) to the weighted loss of each, not summed."""
         loss = nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        return loss if self.weights is None else loss * torch.where(targets > 0, 1.0, self.weights)
+        if self.weights is None:
+            return loss
+        full = targets > 0
+        full = torch.stack([full[..., LOGO], full[..., PRODUCT] | full[..., LOGO]], dim=-1)
+        return loss * torch.where(full, 1.0, self.weights)
+
+
+class StrengthAssigner(nn.Module):
+    """ultralytics' assignment of anchors to boxes, its target scores scaled by the strength of the box.
+
+    strengths: (batch, most boxes of a picture), in the order of the labels, set before each call.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.strengths: torch.Tensor | None = None
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        """What the assigner gives: labels, boxes, scores (batch, anchors, kinds), foreground, number of each anchor's box."""
+        labels, boxes, scores, foreground, numbers = self.inner(*given, **named)
+        if self.strengths is not None and self.strengths.shape[1]:
+            scores = scores * self.strengths.gather(1, numbers.long())[..., None]
+        return labels, boxes, scores, foreground, numbers
+
+
+def padded_strengths(labels: Sequence[Labels]) -> torch.Tensor:
+    """Strengths of the boxes of each picture as one (batch, most boxes) tensor, filled up with ones."""
+    most = max(len(found.strengths) for found in labels)
+    table = np.ones((len(labels), most), np.float32)
+    for row, found in enumerate(labels):
+        table[row, : len(found.strengths)] = found.strengths
+    return torch.from_numpy(table)
 
 
 def anchor_weights(labels: Sequence[Labels], size: int, strides: Sequence[int]) -> torch.Tensor:
@@ -196,6 +230,8 @@ class DetectorRun:
         self.loss = v8DetectionLoss(self.model)
         self.bce = LenientBCE()
         self.loss.bce = self.bce
+        self.assigner = StrengthAssigner(self.loss.assigner)
+        self.loss.assigner = self.assigner
         self.strides = [int(s) for s in self.loss.stride.tolist()]
         self.optimizer = self._optimizer()
         self.step, self.seconds = 0, 0.0
@@ -267,6 +303,7 @@ class DetectorRun:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.bf16)):
             found = self.model(inputs)
         self.bce.weights = anchor_weights(labels, self.size, self.strides).to(self.device)
+        self.assigner.strengths = padded_strengths(labels).to(self.device)
         total, parts = self.loss(_float(found), _targets(labels, self.size, self.device))
         self.optimizer.zero_grad(set_to_none=True)
         total.sum().backward()
@@ -476,7 +513,7 @@ def _bounded(pixels: npt.NDArray[np.uint8], labels: Labels, longest: int) -> Exa
     regions = labels.regions.copy()
     regions[:, 2:] *= factor
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return Example(small, Labels(labels.boxes * factor, labels.kinds, regions))
+    return Example(small, Labels(labels.boxes * factor, labels.kinds, labels.strengths, regions))
 
 
 def _targets(labels: Sequence[Labels], size: int, device: torch.device) -> dict[str, torch.Tensor]:

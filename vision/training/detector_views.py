@@ -31,11 +31,13 @@ class Labels:
     """Boxes to teach and regions to be lenient in, for one picture.
 
     boxes: (n, 4) float32 xyxy pixels. kinds: (n,) int64, index in KINDS.
+    strengths: (n,) float32 in (0, 1]: how sure of itself the detector shall be there, compared with others.
     regions: (m, 6) float32: kind, weight of a false alarm inside in [0, 1], xyxy.
     """
 
     boxes: Floats
     kinds: npt.NDArray[np.int64]
+    strengths: Floats
     regions: Floats
 
 
@@ -47,11 +49,12 @@ class Example:
     labels: Labels
 
 
-def labels_of(picture: LabelledPicture, *, unsearched: float) -> Labels:
+def labels_of(picture: LabelledPicture, *, unsearched: float, extra_strength: float = 1.0) -> Labels:
     """The labels of a picture of a labelled set.
 
     A kind that its source never boxes is out of the loss; one that it boxes in part counts false alarms with weight
     `unsearched`; logos that were searched for by eye count fully. Ignored boxes are out of the loss.
+    Logos that the source passed over are taught with `extra_strength`, so that they rank behind those that it found worth a box.
     """
     taught = [b for b in picture.boxes if not b.ignore]
     regions = [(KINDS.index(b.kind), 0.0, *b.box) for b in picture.boxes if b.ignore]
@@ -61,14 +64,20 @@ def labels_of(picture: LabelledPicture, *, unsearched: float) -> Labels:
         weight = 1.0 if searched else unsearched if kind in picture.kinds else 0.0
         if weight < 1:
             regions.append((index, weight, *everywhere))
-    return make_labels([(b.box, KINDS.index(b.kind)) for b in taught], regions)
+    strengths = [extra_strength if b.extra else 1.0 for b in taught]
+    return make_labels([(b.box, KINDS.index(b.kind)) for b in taught], regions, strengths)
 
 
-def make_labels(boxes: Sequence[tuple[Sequence[float], int]], regions: Sequence[Sequence[float]]) -> Labels:
-    """Labels from plain sequences."""
+def make_labels(
+    boxes: Sequence[tuple[Sequence[float], int]],
+    regions: Sequence[Sequence[float]],
+    strengths: Sequence[float] | None = None,
+) -> Labels:
+    """Labels from plain sequences; strengths are 1 when not given."""
     return Labels(
         np.array([b for b, _ in boxes], np.float32).reshape(-1, 4),
         np.array([k for _, k in boxes], np.int64),
+        np.ones(len(boxes), np.float32) if strengths is None else np.array(strengths, np.float32),
         np.array(regions, np.float32).reshape(-1, 6),
     )
 
@@ -157,7 +166,10 @@ def _clipped(labels: Labels, moved: Any, drawn: npt.NDArray[np.int64], corner: n
     regions[:, 2:] = moved(labels.regions[:, 2:]).clip(0, limit) + shift
     visible = (regions[:, 4:] > regions[:, 2:4]).all(axis=1)
     return Labels(
-        boxes[taught] + shift, labels.kinds[taught], np.concatenate([regions[visible], extra]).astype(np.float32)
+        boxes[taught] + shift,
+        labels.kinds[taught],
+        labels.strengths[taught],
+        np.concatenate([regions[visible], extra]).astype(np.float32),
     )
 
 
@@ -165,5 +177,6 @@ def _join(parts: Sequence[Labels]) -> Labels:
     return Labels(
         np.concatenate([p.boxes for p in parts]),
         np.concatenate([p.kinds for p in parts]),
+        np.concatenate([p.strengths for p in parts]),
         np.concatenate([p.regions for p in parts]),
     )
