@@ -142,10 +142,15 @@ class CopyClaim:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """PDQ hash of a picture. pdq: 64 hex digits (256 bits). quality: 0 to 100; under 50 the hash is no evidence."""
+    """PDQ hash of a picture. pdq: 64 hex digits (256 bits). quality: 0 to 100; under 50 the hash is no evidence.
+
+    plain: percent of the picture that is one plain ground. content: PDQ of what stands on that ground, null when nothing does.
+    """
 
     pdq: str
     quality: int
+    content: str | None = None
+    plain: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,12 @@ class Result:
             "quality": dict(self.quality),
             "fingerprint": None
             if self.fingerprint is None
-            else {"pdq": self.fingerprint.pdq, "quality": self.fingerprint.quality},
+            else {
+                "pdq": self.fingerprint.pdq,
+                "quality": self.fingerprint.quality,
+                "content": self.fingerprint.content,
+                "plain": self.fingerprint.plain,
+            },
             "degraded": list(self.degraded),
         }
 
@@ -207,7 +217,11 @@ class Result:
             findings=tuple(_finding_from_dict(f) for f in row["findings"]),
             copies=tuple(_claim_from_dict(c) for c in row["copies"]),
             quality=dict(row["quality"]),
-            fingerprint=None if fingerprint is None else Fingerprint(fingerprint["pdq"], fingerprint["quality"]),
+            fingerprint=None
+            if fingerprint is None
+            else Fingerprint(
+                fingerprint["pdq"], fingerprint["quality"], fingerprint.get("content"), fingerprint.get("plain", 0)
+            ),
             degraded=tuple(row["degraded"]),
         )
 

@@ -212,7 +212,17 @@ def _arrow_schema(pa: Any) -> Any:
             ("findings", pa.list_(finding)),
             ("copies", pa.list_(claim)),
             ("quality", pa.map_(pa.string(), pa.float64())),
-            ("fingerprint", pa.struct([("pdq", pa.string()), ("quality", pa.int32())])),
+            (
+                "fingerprint",
+                pa.struct(
+                    [
+                        ("pdq", pa.string()),
+                        ("quality", pa.int32()),
+                        ("content", pa.string()),
+                        ("plain", pa.int32()),
+                    ]
+                ),
+            ),
             ("degraded", pa.list_(pa.string())),
         ]
     )

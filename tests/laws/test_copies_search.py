@@ -1,0 +1,193 @@
+"""Laws of the search: FAISS finds what a plain loop finds, every turn finds its source, what is no evidence claims nothing."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from copy_scenes import INVERSE, TURNS, page, picture, saved, scene, turned
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.copies import ScanIndex, compare_copies, describe
+from vision.copies.claims import MAX_CLAIMS, hits, probabilities
+from vision.copies.entries import MAX_RADIUS
+from vision.copies.index import HashIndex, hamming, within_loop
+from vision.errors import UsageError
+from vision.images import read_picture
+from vision.values import Result
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 300), st.integers(0, 80))
+def test_faiss_finds_what_a_plain_loop_finds_in_the_same_order(seed, n, radius):
+    random = np.random.default_rng(seed)
+    queries = random.integers(0, 256, (8, 32), dtype=np.uint8)
+    references = queries[random.integers(0, 8, n)]
+    # some bits flipped in each, so that distances lie around the radius, many of them at it
+    flips = random.random((n, 256)) < random.random((n, 1)) * 2 * radius / 256
+    references = references ^ np.packbits(flips, axis=1)
+    index = HashIndex()
+    index.add(references)
+    for fast, true in zip(index.within(queries, radius), within_loop(queries, references, radius), strict=True):
+        assert fast.tolist() == true.tolist()
+
+
+def index_of(*pictures):
+    index = ScanIndex()
+    for number, pixels in enumerate(pictures):
+        index.add(f"{number}.png", describe(picture(pixels)))
+    return index
+
+
+@pytest.mark.parametrize("kind", TURNS)
+def test_every_turn_of_a_picture_finds_it_and_is_named(kind):
+    index = index_of(scene(1), scene(2), scene(3))
+    file = saved(turned(scene(2), kind), "JPEG", quality=70)
+    (claim,) = index.search(describe(read_picture(file)))
+    assert (claim.source, claim.index, claim.kind) == ("1.png", "scan", kind)
+    assert claim.source_box == (0, 0, 320, 240)
+    assert claim.box == ((0, 0, 240, 320) if "90" in kind or "270" in kind else (0, 0, 320, 240))
+
+
+def test_different_pictures_make_no_claim():
+    index = index_of(*[scene(seed) for seed in range(30)])
+    assert [index.search(describe(picture(scene(seed)))) for seed in range(100, 110)] == [[]] * 10
+
+
+def test_different_marks_on_the_same_page_make_no_claim_though_their_hashes_are_near():
+    pages = [describe(picture(page(seed))) for seed in range(40)]
+    near = [
+        (a, b)
+        for a, b in itertools.combinations(range(40), 2)
+        if hamming(pages[a].hashes, pages[b].hashes[0]).min() <= 31
+    ]
+    assert len(near) > 10, "the pages no longer show what this test is about"
+    for a, b in near:
+        index = ScanIndex()
+        index.add("other.png", pages[b])
+        assert index.search(pages[a]) == []
+
+
+def test_the_same_mark_on_a_page_is_claimed():
+    index = index_of(page(1))
+    (claim,) = index.search(describe(read_picture(saved(turned(page(1), "rotate90"), "JPEG", quality=60))))
+    assert claim.kind == "rotate90"
+
+
+def gentle():
+    """A gradient, which PDQ can hash but not tell from others."""
+    return np.repeat(np.linspace(90, 140, 200).astype(np.uint8)[None, :, None], 100, axis=0).repeat(3, axis=2)
+
+
+def test_a_picture_of_low_quality_is_claimed_by_its_bytes_only():
+    file = saved(gentle())
+    index = ScanIndex()
+    index.add("gentle.png", describe(read_picture(file)))
+    assert describe(read_picture(file)).fingerprint.quality < 50
+    (claim,) = index.search(describe(read_picture(file)))
+    assert (claim.kind, claim.distance, claim.probability) == ("same", 0, 1.0)
+    assert index.search(describe(read_picture(saved(gentle(), "BMP")))) == []
+
+
+def test_one_colour_is_never_a_copy():
+    white = describe(picture(np.full((50, 50, 3), 255, np.uint8)))
+    index = ScanIndex()
+    index.add("white.png", white)
+    assert index.search(white) == []
+
+
+def test_the_same_bytes_are_surer_than_near_pixels_and_then_the_first_seen_comes_first():
+    file = saved(scene(1))
+    index = ScanIndex()
+    for name, data in (
+        ("jpeg", saved(scene(1), "JPEG", quality=30)),
+        ("bmp", saved(scene(1), "BMP")),
+        ("file", file),
+        ("bmp2", saved(scene(1), "BMP")),
+    ):
+        index.add(name, describe(read_picture(data)))
+    assert [c.source for c in index.search(describe(read_picture(file)))] == ["file", "bmp", "bmp2", "jpeg"]
+
+
+def test_no_more_than_twenty_claims_and_they_are_the_first():
+    index = index_of(*[scene(1)] * (MAX_CLAIMS + 5))
+    claims = index.search(describe(picture(scene(1))))
+    assert [c.source for c in claims] == [f"{n}.png" for n in range(MAX_CLAIMS)]
+    assert len(index.search(describe(picture(scene(1))), limit=None)) == MAX_CLAIMS + 5
+
+
+def test_a_larger_radius_never_loses_a_claim():
+    index = index_of(*[scene(seed) for seed in range(5)])
+    noisy = np.clip(scene(2).astype(int) + np.random.default_rng(0).normal(0, 70, (240, 320, 3)), 0, 255)
+    query = describe(picture(noisy[10:, 8:].astype(np.uint8)))
+    found = [{c.source for c in index.search(query, radius)} for radius in range(0, MAX_RADIUS + 1, 3)]
+    assert all(small <= large for small, large in itertools.pairwise(found))
+    assert found[0] == set()
+    assert found[-1] == {"2.png"}
+
+
+@pytest.mark.parametrize(("radius", "limit"), [(-1, 5), (MAX_RADIUS + 1, 5), (31, 0)])
+def test_a_radius_or_limit_out_of_range_is_refused(radius, limit):
+    with pytest.raises(UsageError):
+        index_of(scene(1)).search(describe(picture(scene(1))), radius, limit)
+
+
+def test_a_picture_that_is_its_own_mirror_image_is_called_the_same():
+    half = scene(1, 160, 240)
+    whole = np.concatenate([half, half[:, ::-1]], axis=1)
+    (claim,) = index_of(whole).search(describe(picture(whole)))
+    assert claim.kind == "same"
+
+
+def test_rows_bring_the_index_back_as_it_was():
+    descriptions = [describe(picture(p)) for p in (scene(1), page(1), page(2), gentle(), turned(scene(1), "mirror"))]
+    straight, again = ScanIndex(), ScanIndex()
+    for number, d in enumerate(descriptions):
+        row = Result(f"{number}\udc80.png", d.sha256, d.width, d.height, "ok", fingerprint=d.fingerprint)
+        straight.add(row.path, d)
+        again.add_row(Result.from_dict(row.to_dict()))
+    for d in descriptions:
+        assert again.search(d) == straight.search(d) != []
+
+
+def test_rows_that_failed_are_passed_over():
+    index = ScanIndex()
+    index.add_row(Result("gone.jpg", None, None, None, "failed"))
+    assert len(index) == 0
+
+
+def test_without_the_hash_of_its_content_a_page_makes_no_claim():
+    description = describe(picture(page(1)))
+    other = replace(description, fingerprint=replace(description.fingerprint, content=None), sha256="0" * 64)
+    index = ScanIndex()
+    index.add("page.png", description)
+    assert index.search(other) == []
+
+
+@pytest.mark.parametrize("kind", TURNS)
+def test_two_pictures_are_compared_both_ways_with_the_inverse_edit(kind):
+    a, b = turned(scene(8), kind), scene(8)
+    assert compare_copies(a, b).kind == kind
+    assert compare_copies(b, a).kind == INVERSE.get(kind, kind)
+    assert compare_copies(a, scene(9)) is None
+
+
+@pytest.mark.parametrize("plain", [0, 80])
+def test_the_probability_falls_with_distance(plain):
+    distance = np.arange(MAX_RADIUS + 1)
+    sure = probabilities(distance, np.full_like(distance, plain), np.zeros(len(distance), dtype=bool))
+    assert ((sure > 0) & (sure < 1)).all()
+    assert (np.diff(sure) <= 0).all()
+    assert sure[0] > sure[31]
+
+
+def test_an_entry_counts_once_in_its_nearest_orientation():
+    found = hits(
+        orientation=np.array([1, 3, 0]),
+        entry=np.array([5, 5, 7]),
+        distance=np.array([20, 8, 12]),
+        plain=np.zeros(3, dtype=np.int64),
+        identical=np.zeros(3, dtype=bool),
+    )
+    assert [(h.entry, h.kind, h.distance) for h in found] == [(5, "rotate180", 8), (7, "same", 12)]

@@ -1,0 +1,29 @@
+"""Two images and no index: is one a copy of the other?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vision.copies.entries import Entries, entry_rows
+from vision.copies.hashes import describe
+from vision.copies.store import DECODE_SIDE
+from vision.images import read_picture
+from vision.values import CopyClaim
+
+
+def compare_copies(image: Any, other: Any) -> CopyClaim | None:
+    """The claim that `image` was taken from `other`, or null when nothing says so.
+
+    image, other: whatever `read_picture` takes. The claim's `source` is where the other came from, its path for instance, and
+    its `index` is "pair". A hash cannot tell which was first: asked the other way round, the claim is there too, with the
+    inverse edit.
+    Raises PictureError when one of them cannot be read.
+    """
+    picture, source = (read_picture(each, reduce_to=DECODE_SIDE) for each in (image, other))
+    query, reference = describe(picture), describe(source)
+    entries = Entries()
+    entries.add(*entry_rows([(reference.fingerprint, reference.width, reference.height, reference.sha256)]))
+    for hit in entries.find(query):
+        size, source_size = (picture.width, picture.height), (source.width, source.height)
+        return hit.to_claim(source=source.origin, index="pair", size=size, source_size=source_size)
+    return None
