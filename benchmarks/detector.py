@@ -2,8 +2,8 @@
 
 python benchmarks/detector.py --results DIR TRUTH.jsonl... [--photos FOLDER] [--detector PATH] [--note weights/detector]
 
-Each truth file leaves `DIR/<set>-<split>.jsonl`, rows as a scan writes them. `--note` keeps the figures, with the command that
-made them, in the card of that model folder and renews the manifest beside it.
+Each truth file leaves `DIR/<set>-<split>/results.jsonl`, rows as a scan writes them. `--note` keeps the figures, with the command
+that made them, in the card of that model folder and renews the manifest beside it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     figures = {}
     for truth in args.truth:
         name = f"{truth.parent.name}-{truth.stem}"
-        figures[name] = evaluate_detector(detector, truth, args.results / f"{name}.jsonl", kind=args.kind)
+        figures[name] = evaluate_detector(detector, truth, args.results / name, kind=args.kind)
         print(name, json.dumps(figures[name]), flush=True)
     if args.photos:
         from vision.training.draw import folder_pictures

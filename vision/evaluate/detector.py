@@ -103,31 +103,31 @@ def best_f1(pictures: Sequence[Judged]) -> tuple[float, float]:
 
 
 def evaluate_detector(
-    detector: AnyDetector, truth: Path, results: Path, *, kind: str = "logo", min_score: float = 0.01
+    detector: AnyDetector, truth: Path, out: Path, *, kind: str = "logo", min_score: float = 0.01
 ) -> dict[str, Any]:
-    """Detect in the pictures of a truth file; rows go to `results` (one JSON a line), figures come back.
+    """Detect in the pictures of a truth file; rows go to `out/results.jsonl`, figures come back.
 
     truth: jsonl with rows {"image", "width", "height", "boxes": [{"box", "kind"}]}; images relative to it.
     Figures are those that truth's own boxes give, with 95 % intervals over pictures; unboxed logos count as false.
     Raises DatasetError (missing, bad_label, and missing for a picture that is not there).
     """
     judged: list[Judged] = []
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("wb") as out:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "results.jsonl").open("wb") as rows:
         for row in _truth(truth):
             path = truth.parent / row["image"]
             if not path.is_file():
                 raise DatasetError("missing", "no such picture", path=str(path))
             picture = read_picture(path)
             found = detector.detect([picture], min_score=min_score)[0]
-            out.write(write_row(as_result(str(path), picture.sha256, picture.width, picture.height, found)))
+            rows.write(write_row(as_result(str(path), picture.sha256, picture.width, picture.height, found)))
             scale = np.array([row["width"] / picture.width, row["height"] / picture.height] * 2, np.float32)
             own = np.array([k == kind for k in found.kinds], bool)
             true = as_boxes([b["box"] for b in row["boxes"] if b.get("kind", "logo") == kind])
             judged.append(Judged(found.boxes[own] * scale, found.scores[own], true, as_boxes([])))
 
     def interval(measure: Any) -> list[float]:
-        low, high = bootstrap_interval(lambda rows: measure([judged[i] for i in rows]), len(judged))
+        low, high = bootstrap_interval(lambda picks: measure([judged[i] for i in picks]), len(judged))
         return [round(low, 3), round(high, 3)]
 
     return {
