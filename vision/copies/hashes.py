@@ -42,6 +42,8 @@ ORIENTATIONS = (
 # Longest side that is hashed: larger pictures are brought down by area, as ThreatExchange's Python hasher does. So the
 # published hashes of its 15 pictures of quality 80 and more come out with no bit changed (without it: up to 12).
 HASH_SIDE = 512
+# A side of fewer pixels is not hashed: what PDQ would see is its own interpolation (pdqhashing.cpp, MIN_HASHABLE_DIM).
+MIN_SIDE = 5
 GRID = 64
 _LUMA = np.array([[0.299, 0.587, 0.114]], dtype=np.float32)
 _NO_HASHES = np.zeros((8, 32), dtype=np.uint8)
@@ -77,7 +79,7 @@ class CopyDescription:
 
     @property
     def flat(self) -> bool:
-        """One colour all over: there is nothing to hash, and no claim."""
+        """One colour all over, or a few pixels thin: there is nothing to hash, and no claim."""
         return not self.hashes.any()
 
 
@@ -115,10 +117,10 @@ def dihedral(luma: Luma) -> tuple[Bits, int]:
     """(h, w) luma to (8, 32) uint8, the PDQ hash of each of `ORIENTATIONS`, packed first bit first; and the quality, 0 to 100.
 
     Quality is the reference's: the sum of the gradients of the 64 x 64 samples over 90, under 50 for a picture too plain to
-    be told from others. A picture of one colour has no hash: all bits are zero (half of them are one in any other) and so is
-    its quality.
+    be told from others. A picture of one colour, or of fewer than MIN_SIDE pixels a side, has no hash: all bits are zero (half
+    of them are one in any other) and so is its quality.
     """
-    if float(np.ptp(luma)) < 1:
+    if min(luma.shape) < MIN_SIDE or float(np.ptp(luma)) < 1:
         return _NO_HASHES, 0
     rows, columns = (_taps(length) for length in luma.shape)
     samples = np.einsum("sk,skw->sw", rows.weights, luma[rows.pixels])
