@@ -32,6 +32,7 @@ ENTRY = np.dtype(
 )
 # No hash has this many bits to differ in: the distance to a content that is not there.
 NO_CONTENT = 257
+# The largest distance for which probabilities were measured.
 MAX_RADIUS = 63
 
 Rows = npt.NDArray[np.void]

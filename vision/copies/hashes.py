@@ -39,8 +39,8 @@ ORIENTATIONS = (
     "mirror+rotate90",
 )
 
-# Longest side that is hashed: larger pictures are brought down by area, as ThreatExchange's Python hasher does. So the
-# published hashes of its 15 pictures of quality 80 and more come out with no bit changed (without it: up to 12).
+# Longest side that is hashed; larger pictures are brought down by area. So the hashes that ThreatExchange publishes in its Python
+# test come out with no bit changed, for all 14 of its pictures that are worth matching; from full size up to 12 bits differ.
 HASH_SIDE = 512
 # A side of fewer pixels is not hashed: what PDQ would see is its own interpolation (pdqhashing.cpp, MIN_HASHABLE_DIM).
 MIN_SIDE = 5
@@ -54,9 +54,11 @@ _COSINES = (
 
 # The plain ground is found on a picture of this side, where noise and JPEG's ringing are averaged away.
 GROUND_SIDE = 128
-# Luma levels to each side of the commonest one that still are ground, and by which content has to differ.
+# Luma levels to each side of the commonest one that still are ground, and by which content has to differ. Of 8, 12, 16 and 32,
+# and of windows by gradients instead, this one lost the fewest edited marks and packshots.
 GROUND_TOLERANCE = 8
-# The content's window reaches this many standard deviations from its centre: a filled square reaches 1.73.
+# The content's window reaches this many standard deviations from its centre: a filled square reaches 1.73. Less cuts into
+# content, more lets the ground have its say again.
 CONTENT_REACH = 2.0
 CONTENT_SIDE = 128
 

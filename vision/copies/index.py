@@ -40,7 +40,8 @@ class HashIndex:
     def __init__(self) -> None:
         import faiss
 
-        # a batch is eight orientations of one picture: threads would cost more than they find (measured: 4 to 20 times)
+        # A batch is eight orientations of one picture, too little to share: waiting for threads on a busy machine made searches
+        # of FAISS 4 to 20 times slower.
         faiss.omp_set_num_threads(1)
         self._index: Any = faiss.IndexBinaryFlat(8 * HASH_BYTES)
 
