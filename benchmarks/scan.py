@@ -15,10 +15,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vision.images.find import Finder
-
 from vision.copies import ScanIndex, describe
 from vision.images import read_picture
+from vision.images.find import Finder
 from vision.report.overlay import save_overlay
 from vision.report.rows import write_row
 from vision.scan import DECODE_SIDE, Item, Scanner, crop_of
