@@ -16,7 +16,7 @@ for package in ("torch", "open_clip", "timm", "onnx", "matplotlib", "simplepycon
     pytest.importorskip(package)
 
 from vision.embed import Embedder  # noqa: E402
-from vision.errors import DatasetError  # noqa: E402
+from vision.errors import DatasetError, UsageError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,9 @@ def test_a_training_goes_on_from_its_checkpoint_and_gives_an_embedder(config, tm
         train_embedder(config, out=run, resume=True)
     assert caught.value.code == "missing"
     train_embedder(config, out=run, resume=False)
+    with pytest.raises(UsageError) as changed:
+        train_embedder({**config, "held_out": 9}, out=run, resume=True)
+    assert changed.value.code == "bad_config"
     folder = train_embedder({**config, "steps": 4}, out=run, resume=True)
 
     with (run / "metrics.csv").open() as file:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from vision.errors import DatasetError
+from vision.errors import DatasetError, UsageError
 from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
@@ -97,7 +97,7 @@ def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
     run.train()
     run.teach_names()
     run.save()
-    return export_embedder(run.model, config, data)
+    return export_embedder(run.model, {**config, "steps_done": run.step}, data)
 
 
 def load_training_data(config: dict[str, Any]) -> TrainingData:
@@ -361,24 +361,30 @@ class _Run:
                 "step": self.step,
                 "seconds": self.seconds,
                 "rows": self.rows,
+                "names": self.data.names,
             },
             fresh,
         )
         fresh.replace(self.out / "last.ckpt")
 
     def restore(self) -> None:
-        """Take up the last checkpoint. Raises DatasetError (missing) when there is none."""
+        """Take up the last checkpoint.
+
+        Raises DatasetError (missing) when there is none, UsageError (bad_config) when it was trained on other brands.
+        """
         path = self.out / "last.ckpt"
         if not path.is_file():
             raise DatasetError("missing", "no checkpoint to resume from", path=str(path))
         saved = torch.load(path, weights_only=True)
+        if saved["names"] != self.data.names or saved["proxies"].shape != self.proxies.shape:
+            raise UsageError("bad_config", "the data is not that of the checkpoint", path=str(path), hint="start anew")
         self.model.load_state_dict(saved["model"])
         self.proxies.data.copy_(saved["proxies"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
 
 
-class _Batches(torch.utils.data.Dataset):  # type: ignore[misc]
+class _Batches(torch.utils.data.Dataset):
     """Batch by number, so that a resumed run sees what an unbroken one would have seen."""
 
     def __init__(self, data: TrainingData, seed: int, size: int, real_share: float) -> None:

@@ -36,7 +36,20 @@ PREPROCESSING = {
     "layout": "(n, 3, 128, 128) float32",
 }
 # What of the config a card repeats: no folders of the machine that trained.
-_SETTINGS = ("seed", "held_out", "steps", "minutes", "batch", "real_share", "scale", "margin", "bf16", "rates", "text")
+_SETTINGS = (
+    "seed",
+    "held_out",
+    "steps",
+    "minutes",
+    "steps_done",
+    "batch",
+    "real_share",
+    "scale",
+    "margin",
+    "bf16",
+    "rates",
+    "text",
+)
 TEXT = {"length": TOKENS, "layout": "(n, 32) int64"}
 
 
@@ -98,7 +111,7 @@ def background(vectors: Embeddings, *, seed: int, count: int = BACKGROUNDS) -> E
     return np.asarray(centres / np.linalg.norm(centres, axis=1, keepdims=True), dtype=np.float32)
 
 
-class _Unit(nn.Module):  # type: ignore[misc]
+class _Unit(nn.Module):
     """A part of the model with unit rows as its answer."""
 
     def __init__(self, encode: Any) -> None:
@@ -109,7 +122,7 @@ class _Unit(nn.Module):  # type: ignore[misc]
         return nn.functional.normalize(self.encode(x), dim=-1)
 
 
-class _Image(nn.Module):  # type: ignore[misc]
+class _Image(nn.Module):
     """The tower for pictures of one size: its whitening folded away, pooling of a constant window."""
 
     def __init__(self, tower: Grid4) -> None:
@@ -122,7 +135,7 @@ class _Image(nn.Module):  # type: ignore[misc]
         return self.tower.head(nn.functional.avg_pool2d(found, self.window).flatten(1))
 
 
-class _Text(nn.Module):  # type: ignore[misc]
+class _Text(nn.Module):
     """open_clip's text side of a model, as a module of its own."""
 
     def __init__(self, model: Any) -> None:
@@ -144,7 +157,7 @@ def _write_image(tower: Grid4, path: Path) -> None:
     _to_onnx(_Unit(_Image(tower)), torch.zeros(2, 3, SIZE, SIZE), "pictures", path)
 
 
-class _EvenSame(nn.Conv2d):  # type: ignore[misc]
+class _EvenSame(nn.Conv2d):
     """TensorFlow's "same" padding of a 3 x 3 convolution of stride 2 over even sides: one row below, one column to the right."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
