@@ -1,8 +1,8 @@
 """Inputs become paths: files, folders, globs and lists, in one fixed order, in flat memory, each file once.
 
 The order is that of the row paths, byte by byte, whatever the order of the inputs. A folder is listed when its turn comes, so a
-tree of a million files costs no more than its largest folder (about 100 bytes a name). Names that come one by one, from the
-command line, a list or a glob, are kept until the end, since they are sorted and compared.
+tree of a million files costs no more than its largest folder (about 80 bytes a name). Names that come one by one, from the
+command line, a list or a glob, are kept until the end (up to 400 bytes each), since they are sorted and compared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -89,7 +89,7 @@ class Finder:
 
     def __iter__(self) -> Iterator[Found]:
         self.skipped.clear()
-        named: dict[str, Found] = {}
+        named: dict[str, str] = {}
         folders: dict[str, str] = {}
         errors: dict[str, Found] = {}
         places = _Places()
@@ -105,10 +105,12 @@ class Finder:
             if is_folder:
                 folders.setdefault(os.path.realpath(path), path)
             else:
-                named.setdefault(places.of(path), Found(_row(path), Path(path)))
-        walk = _Walk(self.skipped, frozenset(named), frozenset(folders))
+                named.setdefault(places.of(path), path)
+        walk = _Walk(self.skipped, named.keys(), folders.keys())
         streams: list[Iterable[Found]] = [walk.below(folder) for folder in _roots(folders)]
-        streams.append(sorted([*named.values(), *errors.values()], key=_order))
+        # the paths were sorted, and dicts keep that order
+        streams.append(Found(_row(path), Path(path)) for path in named.values())
+        streams.append(sorted(errors.values(), key=_order))
         yield from heapq.merge(*streams, key=_order)
 
     def _paths(self, errors: dict[str, Found]) -> Iterator[str]:
@@ -143,7 +145,7 @@ def find_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Iter
 class _Walk:
     """The walk through all folders given, with what they must know of each other."""
 
-    def __init__(self, skipped: Counter[str], named: frozenset[str], roots: frozenset[str]) -> None:
+    def __init__(self, skipped: Counter[str], named: Set[str], roots: Set[str]) -> None:
         self.skipped = skipped
         self.named = named
         self.roots = roots
@@ -224,7 +226,8 @@ class _Places:
         folder, name = os.path.split(path)
         if folder not in self.folders:
             self.folders[folder] = os.path.realpath(folder)
-        return _joined(self.folders[folder], name)
+        place = _joined(self.folders[folder], name)
+        return path if place == path else place  # one string, not two, for each of a million lines
 
 
 def _roots(folders: dict[str, str]) -> list[_Folder]:
