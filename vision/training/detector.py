@@ -225,7 +225,6 @@ class DetectorRun:
         self.model = build_network(config["start"], trust_pickle=bool(config.get("trust_pickle"))).to(self.device)
         self.model.to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.early: dict[str, torch.Tensor] | None = None
         self.data = load_data(config)
         self.loss = v8DetectionLoss(self.model)
         self.bce = LenientBCE()
@@ -272,8 +271,6 @@ class DetectorRun:
         every = int(self.config["checkpoint_steps"])
         sums, started, last = torch.zeros(3), time.monotonic(), 0
         while (done := self.progress()) < 1:
-            if self.early is None and done >= frozen_until:
-                self.early = {k: v.clone() for k, v in self.average.items()}
             sums += self._one_step(done, frozen=done < frozen_until, finishing=done >= finishing_from)
             self.step += 1
             last += 1
@@ -359,23 +356,6 @@ class DetectorRun:
             self.model.load_state_dict(kept)
         return found
 
-    def choose(self) -> dict[str, Any]:
-        """Mix the early average (frozen backbone) into the final one as the held-out brands like best; the record of it."""
-        tried: dict[str, dict[str, float]] = {}
-        if self.early is None or not any(p.looked_at for p in self.data.held_out):
-            return {"early_share": 0.0, "tried": tried}
-        final, early = self.average, self.early
-
-        def mixed(share: float) -> dict[str, torch.Tensor]:
-            return {k: v.lerp(early[k], share) if v.is_floating_point() else v for k, v in final.items()}
-
-        shares = (0.0, 0.2, 0.4)
-        for share in shares:
-            tried[str(share)] = self.judge(mixed(share))
-        best = max(shares, key=lambda s: (tried[str(s)]["ap50_every"] + tried[str(s)]["recall10"], -s))
-        self.average = mixed(best)
-        return {"early_share": best, "tried": tried}
-
     def operating_points(self) -> tuple[dict[str, float], dict[str, Any]]:
         """The score of each kind from which a box is reported, and how it was found.
 
@@ -402,10 +382,9 @@ class DetectorRun:
         return points, record
 
     def export(self, folder: Path) -> Path:
-        """Choose the weights, find their operating points and write the model folder; the folder."""
+        """Find the operating points of the averaged weights and write the model folder; the folder."""
         if self.rows:
             plot(self.rows, self.out / "metrics.png")
-        choice = self.choose()
         points, record = self.operating_points()
         self.model.load_state_dict(self.average)
         card = {
@@ -422,7 +401,10 @@ class DetectorRun:
                 "steps": self.step,
                 "minutes": round(self.seconds / 60, 1),
                 "pictures": {name: len(group) for name, _, group in self.data.groups},
-                "average": {"decay": AVERAGE_DECAY, **choice},
+                "average_decay": AVERAGE_DECAY,
+                "held_out": {k: v for k, v in self.rows[-1].items() if k in {"ap50", "ap50_every", "recall10"}}
+                if self.rows
+                else {},
             },
         }
         path = export_model(self.model, folder, size=self.size, names=KINDS, card=card)
@@ -446,7 +428,6 @@ class DetectorRun:
             {
                 "model": self.model.state_dict(),
                 "average": self.average,
-                "early": self.early,
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
                 "seconds": self.seconds,
@@ -463,7 +444,7 @@ class DetectorRun:
             raise DatasetError("missing", "no checkpoint to resume from", path=str(path))
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(saved["model"])
-        self.average, self.early = saved["average"], saved["early"]
+        self.average = saved["average"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
 
