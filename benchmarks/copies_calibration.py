@@ -186,6 +186,19 @@ def table(true_distances, made, false_at_radius, rise, pairs):
     return [round(float(p), 4) for p in np.repeat(probability, 2)]
 
 
+def count_pairs(groups, plain, distinct):
+    """How many pairs were compared on each ground: with what comes before, and inside the first `distinct` groups."""
+    pairs = {"photo": 0, "plain": 0}
+    for group in range(int(groups.max()) + 1):
+        here, before = groups == group, groups < group
+        both = np.array([here.sum(), (here & ~plain).sum()], dtype=float)
+        earlier = np.array([before.sum(), (before & ~plain).sum()], dtype=float)
+        count = both * earlier + (group < distinct) * both * (both - 1) / 2
+        pairs["photo"] += int(count[1])
+        pairs["plain"] += int(count[0] - count[1])
+    return pairs
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--distinct", type=Path, nargs=2, required=True, metavar="JSONL")
@@ -199,28 +212,27 @@ def main():
     descriptions = [described(path) for listing in listings for path in pictures(listing)]
     near = false_pairs(descriptions, lambda i, j: groups[i] == groups[j] and groups[i] >= len(args.distinct))
     plain = np.array([d.fingerprint.plain >= PLAIN for d in descriptions])
-    pairs = {"photo": 0, "plain": 0}
-    for group in range(len(listings)):
-        # pairs with what comes before, and within a group whose pictures are all different
-        here, before = groups == group, groups < group
-        within = group < len(args.distinct)
-        both = np.array([here.sum(), (here & ~plain).sum()], dtype=float)
-        earlier = np.array([before.sum(), (before & ~plain).sum()], dtype=float)
-        count = both * earlier + within * both * (both - 1) / 2
-        pairs["photo"] += int(count[1])
-        pairs["plain"] += int(count[0] - count[1])
+    pairs = count_pairs(groups, plain, len(args.distinct))
+    for group, listing in enumerate(args.distinct):
+        ground = np.percentile(
+            [d.fingerprint.plain for d, g in zip(descriptions, groups, strict=True) if g == group], (5, 95)
+        )
+        print(f"{listing}: percent of plain ground {ground[0]:.0f} to {ground[1]:.0f} (5th and 95th percentile)")
     print(f"{len(descriptions)} pictures, {pairs['photo']:,} pairs of photos, {pairs['plain']:,} with plain ground")
     for ground, found in near.items():
         print(f"  {ground:18}", {bits: at_most(found, bits) for bits in (10, 20, RADIUS, 40, 50, MAX_RADIUS, 79)})
     for size in (100, 288) if args.marks else ():
         drawn = list(marks(args.marks, size))
+        ground = np.percentile([d.fingerprint.plain for _, d, _ in drawn], (5, 95))
         shapes = np.unpackbits(np.stack([s for *_, s in drawn]), axis=1).astype(np.float32) * 2 - 1
-        apart = (
-            1600 - shapes @ shapes.T
-        ) / 2 > 0.02 * 1600  # drawings that are the same to within 2 % are true repeats
+        # drawings that are the same to within 2 % of their area are true repeats
+        apart = (1600 - shapes @ shapes.T) / 2 > 0.02 * 1600
         found = false_pairs([d for _, d, _ in drawn], lambda i, j, apart=apart: not apart[i, j])
         number = int(np.triu(apart, 1).sum())
-        print(f"{len(drawn)} marks of {size} px on 400, {number:,} pairs of different drawings")
+        print(
+            f"{len(drawn)} marks of {size} px on 400, {number:,} pairs of different drawings, "
+            f"percent of plain ground {ground[0]:.0f} to {ground[1]:.0f}"
+        )
         for ground, some in found.items():
             print(f"  {ground:18}", {bits: at_most(some, bits) for bits in (10, 20, RADIUS, 40, 50, MAX_RADIUS)})
         print("   claimed:", [(drawn[i][0], drawn[j][0], d) for (i, j), d in found["plain"].items() if d <= RADIUS])
