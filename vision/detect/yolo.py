@@ -29,8 +29,8 @@ GREY = 114  # padding, as in training
 CANDIDATES = 300  # boxes a kind that enter suppression; a picture with more marks than that has other problems
 DEFAULT_IOU = 0.6
 DEFAULT_SCORE = 0.25  # of models that come without a card: ultralytics' own default
-# A box that lies inside a larger one with at least half its score is usually a part of that logo. Found in the detector
-# trial (AP50 of unseen brands .467 to .496); the factor keeps it in the ranked list, below whole logos.
+# A box that lies inside a larger one with at least half its score is often a part of that logo; the factor keeps it in the
+# ranked list, below whole logos. Whether that helps depends on what a model learned to call one logo: its card says so.
 PART_INSIDE, PART_LARGER, PART_SCORE, PART_FACTOR = 0.8, 1.2, 0.5, 0.3
 
 

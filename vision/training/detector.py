@@ -324,17 +324,19 @@ class DetectorRun:
             for parameter in layer.parameters():
                 parameter.requires_grad = not frozen
 
-    def judge(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+    def judge(self, weights: dict[str, torch.Tensor], *, parts: bool = False) -> dict[str, float]:
         """Figures of these weights for logos of the held-out brands; empty without held-out pictures."""
         searched = [p for p in self.data.held_out if p.looked_at]
-        judged = self._judged(weights, searched, "logo")
+        judged = self._judged(weights, searched, "logo", parts)
         return box_figures(judged) if judged else {}
 
-    def _judged(self, weights: dict[str, torch.Tensor], pictures: Sequence[LabelledPicture], kind: str) -> list[Judged]:
-        found = self.detect(weights, [p.path for p in pictures])
+    def _judged(
+        self, weights: dict[str, torch.Tensor], pictures: Sequence[LabelledPicture], kind: str, parts: bool
+    ) -> list[Judged]:
+        found = self.detect(weights, [p.path for p in pictures], parts)
         return [Judged.of(p, d, kind) for p, d in zip(pictures, found, strict=True)]
 
-    def detect(self, weights: dict[str, torch.Tensor], sources: Sequence[Any]) -> list[Detections]:
+    def detect(self, weights: dict[str, torch.Tensor], sources: Sequence[Any], parts: bool) -> list[Detections]:
         """What the network with these weights finds in pictures from a score of 0.01, as `vision.detect` would."""
         kept = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(weights)
@@ -349,14 +351,14 @@ class DetectorRun:
                     output = self.model(inputs)
                 raw = (output[0] if isinstance(output, tuple | list) else output)[0].float().cpu().numpy()
                 boxes, kinds, scores = decode(
-                    raw, KINDS, min_score=0.01, max_iou=DEFAULT_IOU, max_boxes=100, parts=True
+                    raw, KINDS, min_score=0.01, max_iou=DEFAULT_IOU, max_boxes=100, parts=parts
                 )
                 found.append(Detections(from_square(boxes, fit, picture.width, picture.height), kinds, scores))
         finally:
             self.model.load_state_dict(kept)
         return found
 
-    def operating_points(self) -> tuple[dict[str, float], dict[str, Any]]:
+    def operating_points(self, *, parts: bool) -> tuple[dict[str, float], dict[str, Any]]:
         """The score of each kind from which a box is reported, and how it was found.
 
         It is the score of the best F1 on held-out pictures; for logos raised, where need be, until everyday photographs
@@ -365,12 +367,14 @@ class DetectorRun:
         points, record = {}, {}
         for kind in KINDS:
             wanted = [p for p in self.data.held_out if (p.looked_at if kind == "logo" else kind in p.kinds)]
-            score, f1 = best_f1(self._judged(self.average, wanted, kind)) if wanted else (DEFAULT_SCORE, math.nan)
+            score, f1 = (
+                best_f1(self._judged(self.average, wanted, kind, parts)) if wanted else (DEFAULT_SCORE, math.nan)
+            )
             record[kind] = {"pictures": len(wanted), "best_f1": None if math.isnan(f1) else round(f1, 3), "at": score}
             if kind == "logo" and self.config.get("photos"):
                 used = int(self.config.get("most_photos") or 0)
                 fresh = folder_pictures(self.config["photos"])[used : used + 200]
-                scores = [d.scores[[k == kind for k in d.kinds]] for d in self.detect(self.average, fresh)]
+                scores = [d.scores[[k == kind for k in d.kinds]] for d in self.detect(self.average, fresh, parts)]
                 if fresh:
                     ranked = np.sort(np.concatenate(scores))[::-1]
                     allowed = int(float(self.config["photo_boxes"]) * len(fresh))
@@ -385,7 +389,9 @@ class DetectorRun:
         """Find the operating points of the averaged weights and write the model folder; the folder."""
         if self.rows:
             plot(self.rows, self.out / "metrics.png")
-        points, record = self.operating_points()
+        held_out = {str(on): self.judge(self.average, parts=on) for on in (False, True)}
+        parts = sum(held_out["True"].values()) > sum(held_out["False"].values())
+        points, record = self.operating_points(parts=parts)
         self.model.load_state_dict(self.average)
         card = {
             "name": f"{self.config.get('name', 'detector')}-{self.size}",
@@ -395,16 +401,14 @@ class DetectorRun:
             "operating_point": points,
             "operating_point_from": record,
             "nms_iou": DEFAULT_IOU,
-            "part_suppression": True,
+            "part_suppression": parts,
+            "part_suppression_from": {"held_out_without": held_out["False"], "held_out_with": held_out["True"]},
             "trained": {
                 "config": self.config,
                 "steps": self.step,
                 "minutes": round(self.seconds / 60, 1),
                 "pictures": {name: len(group) for name, _, group in self.data.groups},
                 "average_decay": AVERAGE_DECAY,
-                "held_out": {k: v for k, v in self.rows[-1].items() if k in {"ap50", "ap50_every", "recall10"}}
-                if self.rows
-                else {},
             },
         }
         path = export_model(self.model, folder, size=self.size, names=KINDS, card=card)
