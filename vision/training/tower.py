@@ -22,7 +22,7 @@ STRIDE = 16
 CHANNELS = 96
 
 
-class Grid4(nn.Module):  # type: ignore[misc]
+class Grid4(nn.Module):
     """Pictures (n, 3, 128, 128) scaled to -1..1 become (n, num_classes); with num_classes 0 the whitened grid (n, 1536).
 
     `grid_mean` and `grid_scale` whiten the grid with figures taken once from the untrained features: fixed, not a layer that
