@@ -19,6 +19,7 @@ from PIL import Image, ImageCms
 import vision
 from vision.errors import PictureError, UsageError
 from vision.images import read_picture
+from vision.images.decode import _PillowLimit
 from vision.images.files import read_file
 from vision.values import Picture
 
@@ -491,6 +492,16 @@ def test_pillows_limit_is_lifted_until_the_last_thread_is_done(monkeypatch: pyte
     data = odd.encoded(Image.fromarray(odd.colours(300, 200)), "TIFF")
     with ThreadPoolExecutor(4) as pool:
         assert [p.width for p in pool.map(read_picture, [data] * 60)] == [300] * 60
+    assert Image.MAX_IMAGE_PIXELS == 100
+    limit = _PillowLimit()
+    first, second = limit.lifted_for(101), limit.lifted_for(101)
+    with limit.lifted_for(100):
+        assert Image.MAX_IMAGE_PIXELS == 100
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS is None
+    second.__exit__(None, None, None)
     assert Image.MAX_IMAGE_PIXELS == 100
 
 

@@ -112,17 +112,17 @@ def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None
     with _pillow_errors(kind.name), _pillow_limit.lifted_for(max_pixels // 2):
         image = kind.open(io.BytesIO(data))
     _check_size(image.width, image.height, max_pixels)
+    width, height = image.size
     pixels = None
-    if kind is JPEG:
-        width, height = image.size
-        _check_scans(image, data)
-        pixels = _turbo(data, image, reduce_to)
-        if pixels is None and reduce_to is not None:
-            factor = max(image.size) // reduce_to
-            image.draft(image.mode, (max(1, width // max(1, factor)), max(1, height // max(1, factor))))
-    if kind is TIFF:
-        _refuse_raw(image)
-    with _pillow_errors(kind.name), _pillow_limit.lifted_for(image.width * image.height):
+    with _pillow_errors(kind.name), _pillow_limit.lifted_for(width * height):
+        if kind is JPEG:
+            _check_scans(image, data)
+            pixels = _turbo(data, image, reduce_to)
+            if pixels is None and reduce_to is not None:
+                factor = max(1, max(width, height) // reduce_to)
+                image.draft(image.mode, (max(1, width // factor), max(1, height // factor)))
+        elif kind is TIFF:
+            _refuse_raw(image)
         if pixels is None:
             image.load()
             pixels = np.array(to_srgb(image, reduce_to))
@@ -254,9 +254,8 @@ def _pillow_errors(kind: str) -> Iterator[None]:
         raise PictureError("too_many_pixels", f"this {kind} needs more memory than there is") from error
     except _DAMAGE as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        missing = isinstance(
-            error.__cause__, KeyError
-        )  # a value that a plugin's tables lack; Pillow: "unsupported mode"
+        # a value that a plugin's tables lack: "unsupported mode", as Pillow's own source says where it catches them
+        missing = isinstance(error.__cause__, KeyError)
         if missing or isinstance(error, NotImplementedError) or _NOT_READ.search(words):
             words = f"unknown value {words}" if missing else words
             raise PictureError("unsupported", f"this {kind} is of a kind that is not decoded: {words}") from error
