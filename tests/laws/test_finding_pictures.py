@@ -330,6 +330,8 @@ def test_globs_that_the_shell_left_alone_are_expanded_as_it_would() -> None:
     assert rows("./shop/?/[ab].jpg") == ["./shop/1/a.jpg", "./shop/2/b.jpg"]
     assert rows("**/*.jpg") == ["f.jpg", "shop/1/a.jpg", "shop/2/b.jpg"]
     assert rows("shop/.*/*.jpg") == ["shop/.old/d.jpg"]
+    assert rows("shop/2/**") == ["shop/2/b.jpg", "shop/2/c.png"]
+    assert rows("sh*/**") == ["shop/1/a.jpg", "shop/2/b.jpg", "shop/2/c.png"]
     assert rows(f"{Path.cwd()}/sh*/1/*") == [f"{Path.cwd()}/shop/1/a.jpg"]
     assert rows("shop/*") == ["1/a.jpg", "2/b.jpg", "2/c.png"]  # folders, as if the shell had named them
 

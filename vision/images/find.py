@@ -264,6 +264,8 @@ def _expanded(pattern: str) -> Iterator[str]:
     base, rest = "/".join(parts[:first]), parts[first:]
     if first and not base:
         base = "/"
+    if rest[-1] == "**":  # Python 3.13 matches files with that too, as shells do, Python 3.11 only folders
+        rest.append("*")
     hidden = any(part.startswith(".") for part in rest)
     try:
         for match in Path(base or ".").glob("/".join(rest)):
