@@ -97,6 +97,7 @@ class Embedder:
         """The text tower and its tokenizer, loaded when first used: most scans never ask for them."""
         with self._lock:
             if self._texts is None:
+                self._model.file("model.safetensors")  # verified too: the token table is read from it
                 session = weights.session(self._model.file("text.onnx"), threads=self._threads, device=self._device)
                 self._texts = session, Tokenizer(self._model.file("tokenizer.json"), self._length)
             return self._texts

@@ -42,7 +42,7 @@ Stages = tuple[Detector, Embedder, Library]
 SEARCHED = NEIGHBORS + 1
 # A box is its truth's when they overlap this much, and on no logo at all below the other bar; between them nobody knows.
 SAME, ELSEWHERE = 0.5, 0.1
-HIGHEST_ALARMS = 400
+LEAST_ALARM = 0.01  # no operating point is lower, so lower ones need not be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         },
         "calibration": calibration.to_card(),
         "least_probability": least,
-        "alarms": {"pictures": len(photos), "highest": [round(p, 4) for p in highest[:HIGHEST_ALARMS]]},
+        "alarms": {"pictures": len(photos), "highest": [round(p, 4) for p in highest if p >= LEAST_ALARM]},
         "figures": {
             "command": "python train.py calibration datasets/calibration.yaml",
             "folds_by_brand": folds,

@@ -20,6 +20,7 @@ from vision import weights
 from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, GREY, kinds_of
 from vision.errors import BackendError, UsageError, WeightsError, package_missing
 from vision.training.network import quiet_ultralytics
+from vision.training.onnx_files import halve
 
 OPSET = 17
 PREPROCESSING = {
@@ -135,6 +136,7 @@ def _onnx(network: nn.Module, size: int, names: Sequence[str]) -> bytes:
     for key, value in {"names": str(dict(enumerate(names))), "imgsz": str([size, size]), "task": "detect"}.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
+    halve(graph)
     return bytes(graph.SerializeToString())
 
 
