@@ -59,6 +59,13 @@ def test_the_ground_is_what_joins_the_border() -> None:
     assert measured(pixels)["plain_ground"] == pytest.approx(0.64 + 0.04 + 0.04)
 
 
+def test_ground_does_not_pass_between_pixels_that_touch_at_a_corner() -> None:
+    pixels = np.full((5, 5, 3), 250, np.uint8)
+    for row, column in ((1, 2), (2, 1), (2, 3), (3, 2)):
+        pixels[row, column] = 0  # a diamond around the middle
+    assert plain_ground(pixels) == (25 - 4 - 1) / 25
+
+
 def test_noise_and_soft_shadow_of_the_ground_stay_ground() -> None:
     rng = np.random.default_rng(0)
     noisy = np.clip(np.full((128, 128, 3), 240) + rng.normal(0, 2, (128, 128, 3)), 0, 255)
