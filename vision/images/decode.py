@@ -254,10 +254,10 @@ def _pillow_errors(kind: str) -> Iterator[None]:
         raise PictureError("too_many_pixels", f"this {kind} needs more memory than there is") from error
     except _DAMAGE as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        # a value that a plugin's tables lack: "unsupported mode", as Pillow's own source says where it catches them
-        missing = isinstance(error.__cause__, KeyError)
-        if missing or isinstance(error, NotImplementedError) or _NOT_READ.search(words):
-            words = f"unknown value {words}" if missing else words
+        if isinstance(error, KeyError) or (isinstance(error.__cause__, KeyError) and not _NOT_READ.search(words)):
+            # a number that a plugin's tables lack: "unsupported mode", as Pillow's own source says where it catches them
+            words = f"unsupported value {words}"
+        if isinstance(error, NotImplementedError) or _NOT_READ.search(words):
             raise PictureError("unsupported", f"this {kind} is of a kind that is not decoded: {words}") from error
         raise PictureError("truncated", f"this {kind} is cut short or damaged: {words}") from error
 
