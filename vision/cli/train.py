@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 STAGES = ("detector", "embedder", "calibration")
@@ -15,7 +16,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "train",
         help="train the detector, the embedder or the calibration",
         description="Train one stage from a YAML file and export it into weights/ with card and checksum. Needs the extra train.",
-        epilog="Example: python train.py detector datasets/drawn_tiny.yaml epochs=1 --out runs/try",
+        epilog="Example: python train.py detector datasets/detector_tiny.yaml steps=4 --out runs/try",
     )
     add_options(parser)
     parser.set_defaults(run=run)
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, then name the folder that holds the result."""
     from vision.training.config import load_config
 
+    logging.getLogger("vision.training").setLevel(logging.INFO)  # the progress of a long job
     config = load_config(args.config, args.changes)
     out: Path = args.out or Path("runs") / args.stage
     if args.stage == "detector":

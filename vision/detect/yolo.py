@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ DEFAULT_SCORE = 0.25  # of models that come without a card: ultralytics' own def
 # A box that lies inside a larger one with at least half its score is often a part of that logo; the factor keeps it in the
 # ranked list, below whole logos. Whether that helps depends on what a model learned to call one logo: its card says so.
 PART_INSIDE, PART_LARGER, PART_SCORE, PART_FACTOR = 0.8, 1.2, 0.5, 0.3
+# A mark that covers this share of its picture is the picture's one mark: what lies inside is a part, whatever the card says.
+# Measured once, with and without: one logo on a clean drawing .77 to .89 of 150, one product on a packshot .87 to .91 of 150,
+# AP50 of the photographs -.015 to +.027.
+FILLING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +99,12 @@ def decode(
     max_iou: float,
     max_boxes: int,
     parts: bool,
+    filling: float = math.inf,
 ) -> tuple[Boxes, tuple[str, ...], Floats]:
     """Raw output (4 + classes, anchors) to boxes (n, 4) in pixels of the square, kinds and scores, best first.
 
     An anchor counts once for each kind, with its best class of that kind. min_score may differ by kind.
+    parts: whether parts of larger boxes are pushed down. filling: area in square pixels from which on they are in any case.
     Suppression is by kind: a logo on a product is two things.
     """
     found: list[tuple[Boxes, str, Floats]] = []
@@ -106,15 +113,14 @@ def decode(
         scores = raw[rows].max(axis=0)
         least = min_score[kind] if isinstance(min_score, Mapping) else min_score
         # what makes a box a part may itself score too low to be reported: a higher bar must not change what is a part
-        chosen = np.flatnonzero(scores >= (least * PART_SCORE if parts else least))
+        chosen = np.flatnonzero(scores >= least * PART_SCORE)
         if len(chosen) > CANDIDATES:
             chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:CANDIDATES]]
         centre, half = raw[:2, chosen].T, raw[2:4, chosen].T / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
         kept = nms(boxes, scores[chosen], max_iou)
         boxes, scores = boxes[kept], scores[chosen][kept]
-        if parts:
-            scores = without_parts(boxes, scores)
+        scores = without_parts(boxes, scores, larger_than=0.0 if parts else filling)
         above = scores >= least
         boxes, scores = boxes[above], scores[above]
         found.append((boxes, kind, scores))
@@ -125,11 +131,15 @@ def decode(
     return boxes[order], tuple(names[i] for i in order), scores[order]
 
 
-def without_parts(boxes: Boxes, scores: Floats) -> Floats:
-    """Scores with those of parts lowered: boxes that lie inside a larger box of at least half their score."""
+def without_parts(boxes: Boxes, scores: Floats, *, larger_than: float = 0.0) -> Floats:
+    """Scores with those of parts lowered: boxes that lie inside a larger box of at least half their score.
+
+    larger_than: area in square pixels under which a box has no parts.
+    """
     sizes = area(boxes)
     inside = intersection(boxes, boxes) >= PART_INSIDE * np.maximum(sizes[:, None], 1e-6)
     larger = sizes[None, :] > PART_LARGER * sizes[:, None]
+    larger &= sizes[None, :] >= larger_than
     strong = scores[None, :] >= PART_SCORE * scores[:, None]
     part = (inside & larger & strong).any(axis=1)
     return np.asarray(np.where(part, scores * PART_FACTOR, scores), np.float32)
@@ -225,6 +235,7 @@ class Detector:
             raw = self._session.run(None, {self._input: batch})[0]
             for picture, (_, fit), output in zip(pictures, fitted, raw, strict=False):
                 least = self.settings.scores if min_score is None else min_score
+                high, wide = picture.pixels.shape[:2]
                 boxes, kinds, scores = decode(
                     np.asarray(output, np.float32),
                     self.settings.kinds,
@@ -232,8 +243,8 @@ class Detector:
                     max_iou=self.settings.max_iou,
                     max_boxes=max_boxes,
                     parts=self.settings.parts,
+                    filling=FILLING * wide * fit.scale_x * high * fit.scale_y,
                 )
-                high, wide = picture.pixels.shape[:2]
                 boxes = from_square(boxes, fit, wide, high)
                 boxes = clip(boxes * np.array(picture.scale * 2, np.float32), picture.width, picture.height)
                 real = area(boxes) > 0

@@ -111,7 +111,7 @@ def _references(
     found: References = {}
     spent = 0
     for row in rows:
-        for finding in row.result.findings[:FINDINGS]:
+        for finding in _shown_findings(row.result):
             name = finding.candidates[0].reference if finding.candidates else ""
             data = thumbnail(name) if name and name not in found else None
             if data:
@@ -139,10 +139,10 @@ def _cards(
     references, brands, numbers = known
     for done, row in enumerate(rows):
         result = row.result
-        shown = result.findings[:FINDINGS]
+        shown = _shown_findings(result)
         share = budget // (len(rows) - done) - MARKUP_BYTES[0] - MARKUP_BYTES[1] * len(shown)
         pixels = open_pixels(row.source) if result.status == "ok" else None
-        crops = _crops(pixels, result, share // 2) if pixels is not None else [None] * len(shown)
+        crops = _crops(pixels, result, shown, share // 2) if pixels is not None else [None] * len(shown)
         spent = sum(len(crop) for crop in crops if crop)
         picture, size = _picture(pixels, share - spent) if pixels is not None else (None, (0, 0))
         budget -= spent + len(picture or "") + MARKUP_BYTES[0] + MARKUP_BYTES[1] * len(shown)
@@ -173,6 +173,12 @@ def _cards(
         }
 
 
+def _shown_findings(result: Result) -> list[Finding]:
+    """What a card lists: known brands first, then close calls, then strangers, the surer the earlier."""
+    order = ("known", "ambiguous", "unknown")
+    return sorted(result.findings, key=lambda f: (order.index(f.verdict), -f.probability, -f.score))[:FINDINGS]
+
+
 def _facts(result: Result) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if result.width is not None:
@@ -197,7 +203,12 @@ def _place(finding: Finding, result: Result, size: tuple[int, int]) -> str:
 
 def _finding(finding: Finding, result: Result, references: References, brands: Mapping[str, int]) -> dict[str, Any]:
     winner = finding.candidates[0] if finding.candidates else None
-    rivals = [c for c in finding.candidates if c.brand != finding.brand]
+    # of an unknown mark the nearest brand is told, of the others the rivals that have a chance
+    rivals = [
+        c
+        for c in finding.candidates
+        if c.brand != finding.brand and (finding.verdict == "unknown" or c.probability >= 0.005)
+    ]
     width, height = result.width or 1, result.height or 1
     left, top, right, bottom = finding.box
     name = printable(finding.brand or (finding.kind if finding.verdict == "unknown" else caption(finding)))
@@ -245,9 +256,8 @@ def _claim(claim: CopyClaim, numbers: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _crops(pixels: Pixels, result: Result, budget: int) -> list[str | None]:
+def _crops(pixels: Pixels, result: Result, shown: Sequence[Finding], budget: int) -> list[str | None]:
     """The crop of each finding shown, a little larger than its box; None beyond the first few or beyond the budget."""
-    shown = result.findings[:FINDINGS]
     height, width = pixels.shape[:2]
     scale = np.array([width / (result.width or width), height / (result.height or height)] * 2, dtype=np.float32)
     boxes = np.array([f.box for f in shown], dtype=np.float32).reshape(-1, 4) * scale
