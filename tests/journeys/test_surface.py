@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,12 @@ def test_every_command_ends_its_help_with_an_example(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_example_is_a_command_that_parses(name):
     example = COMMANDS[name].epilog.split("Example: ")[1]
-    words = example.replace("python infer.py", "vision scan").replace("python train.py", "vision train").split()
-    assert words[0] == "vision"
-    build_parser().parse_args([w.strip('"') for w in words[1:]])
+    for line in (
+        example.replace("python infer.py", "vision scan").replace("python train.py", "vision train").split("&&")
+    ):
+        program, *words = shlex.split(line)
+        assert program == "vision"
+        build_parser().parse_args(words)
 
 
 def test_importing_vision_brings_in_nothing_heavy():

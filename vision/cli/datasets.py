@@ -24,7 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     draw.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     draw.add_argument("--n", type=int, default=500, metavar="N", help="how many pictures (500)")
     draw.add_argument("--seed", type=int, default=0, metavar="S", help="which pictures (0)")
-    draw.add_argument("--out", type=Path, required=True, metavar="DIR")
+    draw.add_argument("--out", type=Path, required=True, metavar="DIR", help="where pictures and truth go")
     draw.set_defaults(run=run_draw)
 
 
