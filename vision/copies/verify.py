@@ -16,7 +16,7 @@ import numpy.typing as npt
 RADIUS = 31
 MIN_QUALITY = 50
 # Percent of plain ground from which on the content has to agree too. Marks that fill a page have 58 to 92, packshots 52 to 89
-# (5th and 95th percentile), photos 12 to 49.
+# (5th and 95th percentile), photos 9 to 40.
 PLAIN = 50
 # In the same run, of the 876 pairs with a plain ground that lie within 63 bits none has its contents within 31.
 CONTENT_RADIUS = 31
