@@ -17,8 +17,9 @@ torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
 
 NAMES = [
-    "Coca-Cola", "Citroën", "Häagen-Dazs", "Nestlé", "L'Oréal", "McDonald's", "“Levi’s”", "AT&T", "AT&amp;T", "3M", "7-Eleven", "C++",
-    "🍕 Pizza Hut™", "Ünïted  Colors\tof", "ﬁne", "Ｆｕｌｌ", "Ωmega ΣΑΣ", "İstanbul", "中国银行", "Яндекс", "e\u0301cole", "", " ", "x" * 200,
+    "Coca-Cola", "Citroën", "Häagen-Dazs", "Nestlé", "L'Oréal", "McDonald's", "“Levi’s”", "AT&T", "AT&amp;T", "3M",
+    "7-Eleven", "C++", "🍕 Pizza Hut™", "Ünïted  Colors\tof", "ﬁne", "Ｆｕｌｌ", "Ωmega ΣΑΣ", "İstanbul", "中国银行",
+    "Яндекс", "e\u0301cole", "", " ", "x" * 200,
     "the quick brown fox " * 12,
 ]  # fmt: skip
 
