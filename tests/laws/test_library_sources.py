@@ -131,7 +131,7 @@ class TestTinyPackage:
         from vision.training.library import build_library
 
         made = package(tmp_path / "logos.tgz", ICONS)
-        config = {"drawings": {"sources": ["iconify-logos"]}, "photos": {"per_brand": 2, "sets": photo_set(tmp_path)}}
+        config = {"drawings": {"sources": ["iconify-logos"]}, "photos": {"sets": photo_set(tmp_path)}}
         libraries = [
             build_library(config, tmp_path / name, embedder=Colours(), cache=tmp_path / "cache", iconify=made)
             for name in ("one", "two")
@@ -144,6 +144,7 @@ class TestTinyPackage:
             ("acme/2", "drawing", 4, True, "CC0-1.0"),
             ("acme/3", "photo", 1, False, "free"),
             ("acme/4", "photo", 1, False, "free"),
+            ("acme/5", "photo", 1, False, "free"),
         ]
         assert built.references("Google")[0].source == "iconify-logos/google-2014"
         assert built.checksum == libraries[1].checksum
@@ -168,12 +169,11 @@ def photo_set(tmp_path):
     return [{"path": str(folder / "train.jsonl"), "licence": "free"}]
 
 
-def test_the_most_different_crops_are_chosen_and_the_central_one_among_them():
-    from vision.training.library import most_different
+def test_a_drawn_view_gets_the_ground_around_it_that_a_scan_leaves_around_a_box():
+    from vision.training.library import with_padding
 
-    angles = np.array([0.0, 0.01, 0.02, 0.03, 1.5, -1.5])
-    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    chosen = most_different(vectors, 3)
-    assert set(chosen) >= {4, 5}
-    assert len(set(chosen) & {0, 1, 2, 3}) == 1
-    assert most_different(vectors, 10) == [0, 1, 2, 3, 4, 5]
+    view = views(one_colour())[1]
+    padded = with_padding(view)
+    assert padded.shape == (28 + 2 * 2, 48 + 2 * 4, 3)
+    assert np.array_equal(padded[2:-2, 4:-4], view)
+    assert tuple(padded[0, 0]) == (255, 0, 0)

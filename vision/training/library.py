@@ -22,7 +22,7 @@ from vision.library.library import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
 from vision.training.data import LabelledPicture, read_set
-from vision.values import Embeddings, Pixels
+from vision.values import Pixels
 
 if TYPE_CHECKING:
     from vision.embed.contract import EmbedderLike
@@ -31,7 +31,6 @@ Progress = Callable[[str, int, int], None]
 
 # Crops are taken with this margin, as a scan takes them (`vision.scan.CROP_PADDING`).
 _PADDING = 0.075
-_BATCH = 64
 
 
 def build_library(
@@ -80,7 +79,6 @@ class PhotoSet:
 class _Recipe:
     sources: tuple[str, ...]
     photo_sets: tuple[PhotoSet, ...]
-    per_brand: int
     least_side: float
     left_out: tuple[str, ...]
     names: Mapping[str, str]
@@ -97,7 +95,6 @@ def _checked(config: Mapping[str, Any]) -> _Recipe:
         return _Recipe(
             tuple(config.get("drawings", {}).get("sources", SOURCES)),
             sets,
-            int(photos.get("per_brand", 30)),
             float(photos.get("least_side", 0)),
             _lines(Path(left_out)) if left_out and sets else (),
             dict(photos.get("names") or {}),
@@ -119,7 +116,7 @@ def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Pro
     done = 0
     taken = {drawing.key for drawing in drawings}
     for name, group in by_brand(drawings):
-        pictures = [views(drawing) for drawing in group]
+        pictures = [[with_padding(view) for view in views(drawing)] for drawing in group]
         vectors = embedder.embed_images([view for each in pictures for view in each])
         ends = np.cumsum([len(each) for each in pictures])
         references = [
@@ -143,7 +140,11 @@ def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Pro
 
 
 def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> list[NewBrand]:
-    """For each brand of the sets up to `per_brand` of its crops, the most different ones, as vectors."""
+    """Every crop of every brand of the sets, as vectors.
+
+    All of them: of training crops held out by picture more were named right than with 30 cluster centres a brand, and far more
+    than with the 30 most different ones, which are the odd ones.
+    """
     found: dict[str, list[NewReference]] = {}
     names: dict[str, str] = {}
     for entry in recipe.photo_sets:
@@ -159,12 +160,7 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
                     NewReference(vector[None], "photo", source=source, licence=entry.licence)
                 )
             tell(f"embedding crops of {source}", done, len(pictures))
-    made = []
-    for key in sorted(found):
-        references = found[key]
-        chosen = most_different(np.concatenate([r.vectors for r in references]), recipe.per_brand)
-        made.append(NewBrand(names[key], [references[i] for i in chosen], curated_aliases(names[key])))
-    return made
+    return [NewBrand(names[key], found[key], curated_aliases(names[key])) for key in sorted(found)]
 
 
 def _boxed_brands(path: Path, recipe: _Recipe) -> set[str]:
@@ -197,18 +193,13 @@ def brand_crops(
     return [(str(box.brand), geometry.crop(pixels, place)) for box, place in zip(wanted, padded, strict=True)]
 
 
-def most_different(vectors: Embeddings, k: int) -> list[int]:
-    """At most k indices of (n, d) unit rows, ascending: the most central one, then each time the one farthest from all chosen.
+def with_padding(view: Pixels) -> Pixels:
+    """A drawn view with as much of its ground around it as a scan leaves around a box.
 
-    Farthest-first traversal (Gonzalez, 1985): within twice the best possible covering radius.
+    It helps where a brand has drawings only, and costs nothing where it has photo references.
     """
-    if len(vectors) <= k:
-        return list(range(len(vectors)))
-    similarity = vectors @ vectors.T
-    chosen = [int(similarity.sum(axis=1).argmax())]
-    nearest = similarity[chosen[0]].copy()
-    while len(chosen) < k:
-        nearest[chosen] = np.inf
-        chosen.append(int(nearest.argmin()))
-        nearest = np.maximum(nearest, similarity[chosen[-1]])
-    return sorted(chosen)
+    high, wide = (round(side * _PADDING) for side in view.shape[:2])
+    padded = np.empty((view.shape[0] + 2 * high, view.shape[1] + 2 * wide, 3), dtype=np.uint8)
+    padded[:] = view[0, 0]
+    padded[high : high + view.shape[0], wide : wide + view.shape[1]] = view
+    return padded
