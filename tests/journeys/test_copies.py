@@ -47,14 +47,22 @@ def test_adding_again_changes_nothing(run, pictures, index):
     assert json.loads(done.stdout) == {"index": str(index), "added": 0, "unchanged": 3, "failed": 1, "pictures": 3}
 
 
+def test_two_sellers_with_folders_of_one_name_keep_their_own_entries(run, pictures, tmp_path):
+    index = tmp_path / "index"
+    for owner in ("seller-8", "seller-9"):
+        run("copies", "add", "first", "--index", index, "--owner", owner, cwd=pictures)
+    listed = run("copies", "list", "--index", index, cwd=pictures).stdout
+    assert listed.count("seller-8/first/") == listed.count("seller-9/first/") == 3
+
+
 def test_copies_are_found_and_bad_pictures_counted(run, pictures, index):
     done = run("copies", "search", "later", "--index", index, cwd=pictures)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert [line.split(" (")[0] for line in lines] == [
-        "later/mirrored.jpg: copy of first/1.png of seller-9",
+        "later/mirrored.jpg: copy of seller-9/first/1.png of seller-9",
         "later/own.png: no copy",
-        "later/the\\nsame ✂.png: copy of first/2.png of seller-9",
+        "later/the\\nsame ✂.png: copy of seller-9/first/2.png of seller-9",
     ]
     assert "(mirror, " in lines[0]
     assert "(same, 0 bits apart, probability 1," in lines[2]
@@ -71,14 +79,14 @@ def test_found_copies_as_json_have_a_row_for_every_picture(run, pictures, index)
         "later/the\nsame ✂.png": "ok",
     }
     (claim,) = rows["later/mirrored.jpg"]["copies"]
-    assert (claim["source"], claim["index"], claim["kind"]) == ("first/1.png", "seen-before", "mirror")
+    assert (claim["source"], claim["index"], claim["kind"]) == ("seller-9/first/1.png", "seen-before", "mirror")
     assert claim["box"] == claim["source_box"] == [0, 0, 320, 240]
 
 
 def test_the_list_is_in_the_order_added(run, index):
     done = run("copies", "list", "--index", index)
     assert [line.split()[1:] for line in done.stdout.splitlines()] == [
-        ["320x240", f"first/{number}.png", "seller-9"] for number in range(3)
+        ["320x240", f"seller-9/first/{number}.png", "seller-9"] for number in range(3)
     ]
     rows = [json.loads(line) for line in run("copies", "list", "--index", index, "--json").stdout.splitlines()]
     assert [row["id"] for row in rows] == ["first/0.png", "first/1.png", "first/2.png"]

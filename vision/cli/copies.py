@@ -43,7 +43,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "inputs", nargs="+", metavar="FOLDER", help="folders, files, globs, @list.txt, or - for a list on stdin"
     )
     add.add_argument("--index", type=Path, required=True, metavar="DIR", help="the index; made when it is not there")
-    add.add_argument("--owner", metavar="O", help="whose pictures these are: a seller, for instance")
+    add.add_argument(
+        "--owner", metavar="O", help="whose pictures these are, a seller for instance; their ids begin with it"
+    )
 
     search = _action(
         actions,
@@ -99,7 +101,9 @@ def run_add(args: argparse.Namespace) -> int:
                 failed += 1
                 _report(found.path, description)
             else:
-                entries.append(Entry.of(description, found.path, args.owner))
+                # two sellers' folders may both be called "images": their pictures are different entries
+                name = found.path if args.owner is None else f"{args.owner}/{found.path}"
+                entries.append(Entry.of(description, name, args.owner))
         read += len(entries)
         added += index.add_entries(entries)
     row = {

@@ -119,7 +119,12 @@ def _prepare(args: argparse.Namespace) -> None:
         raise UsageError("bad_option", "this is a file", path=str(out), hint="--out names a folder")
     if not args.resume and out.is_dir() and any(out.iterdir()):
         raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="--resume, or another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            "bad_option", f"cannot be made: {error.strerror}", path=str(out), hint="--out names a folder"
+        ) from None
 
 
 @contextmanager
@@ -180,6 +185,8 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
         print(f"interrupted: {summary['pictures']} whole rows in {rows_path}; --resume goes on", file=sys.stderr)
         return 130
     _finish(args, scanner, inputs, rows_path, record)
+    if not summary["pictures"]:
+        print("warning: the inputs hold no pictures", file=sys.stderr)
     if args.json:
         print(json.dumps(record["counts"]))
     else:
