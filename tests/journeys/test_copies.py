@@ -89,7 +89,7 @@ def test_the_list_is_in_the_order_added(run, index):
         ["320x240", f"seller-9/first/{number}.png", "seller-9"] for number in range(3)
     ]
     rows = [json.loads(line) for line in run("copies", "list", "--index", index, "--json").stdout.splitlines()]
-    assert [row["id"] for row in rows] == ["first/0.png", "first/1.png", "first/2.png"]
+    assert [row["id"] for row in rows] == [f"seller-9/first/{number}.png" for number in range(3)]
     assert len(rows[0]["fingerprint"]["pdq"]) == 64
 
 
