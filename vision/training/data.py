@@ -55,6 +55,17 @@ def is_kin(name: str, brands: Iterable[str]) -> bool:
     return any("".join(words[: i + 1]) in keys for i in range(len(words)))
 
 
+def read_names(path: str | None) -> tuple[str, ...]:
+    """The lines of a list of brand names; empty when no list is named. Raises DatasetError (missing)."""
+    if not path:
+        return ()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DatasetError("missing", "no list of brands to leave out", path=str(path)) from None
+    return tuple(line.strip() for line in lines if line.strip())
+
+
 def read_set(path: Path, *, brands_left_out: Iterable[str] = ()) -> list[LabelledPicture]:
     """The pictures of one jsonl file, in its order; pictures with a box of `brands_left_out` or their kin are dropped.
 

@@ -26,7 +26,7 @@ from vision.errors import DatasetError, UsageError
 from vision.evaluate.detector import Judged, best_f1, box_figures
 from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
-from vision.training.data import LabelledPicture, brand_key, read_set
+from vision.training.data import LabelledPicture, brand_key, read_names, read_set
 from vision.training.detector_views import (
     KINDS,
     Example,
@@ -37,7 +37,7 @@ from vision.training.detector_views import (
     single,
     vary_colours,
 )
-from vision.training.draw import draw_scene, expand, folder_pictures, load_stock, read_names
+from vision.training.draw import draw_scene, expand, folder_pictures, load_stock
 from vision.training.export import export_model
 from vision.training.network import build_network
 from vision.values import Detections

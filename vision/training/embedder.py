@@ -28,7 +28,7 @@ from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
 from vision.training.crops import Artwork, cut_with_spare, draw_crop, draw_ground, random_patches, vary_crop
-from vision.training.data import is_kin, read_set
+from vision.training.data import is_kin, read_names, read_set
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, untrained_clip
 from vision.values import Embeddings, Pixels
 
@@ -107,7 +107,7 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
     """
     rng = np.random.default_rng(int(config["seed"]))
     data = TrainingData()
-    left_out = _brands_left_out(config)
+    left_out = read_names(config.get("brands_left_out"))
     crops, photos = _real_crops(config, left_out, data, rng)
     _load_photos(config, data, rng)
     drawings = [d for d in _drawings(config) if not is_kin(d.name, left_out) and not is_kin(d.slug, left_out)]
@@ -442,17 +442,6 @@ def _drawings(config: dict[str, Any]) -> list[Any]:
     )
     limit = wanted.get("limit")
     return found[:: max(1, len(found) // int(limit))] if limit else found
-
-
-def _brands_left_out(config: dict[str, Any]) -> tuple[str, ...]:
-    path = config.get("brands_left_out")
-    if not path:
-        return ()
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DatasetError("missing", "no list of brands to leave out", path=str(path)) from None
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _real_crops(

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision import geometry
-from vision.errors import DatasetError, UsageError
+from vision.errors import UsageError
 from vision.images import read_picture
 from vision.library import Library, NewBrand, NewReference
 from vision.library.library import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
-from vision.training.data import LabelledPicture, read_set
+from vision.training.data import LabelledPicture, read_names, read_set
 from vision.values import Pixels
 
 if TYPE_CHECKING:
@@ -96,18 +96,11 @@ def _checked(config: Mapping[str, Any]) -> _Recipe:
             tuple(config.get("drawings", {}).get("sources", SOURCES)),
             sets,
             float(photos.get("least_side", 0)),
-            _lines(Path(left_out)) if left_out and sets else (),
+            read_names(left_out) if sets else (),
             dict(photos.get("names") or {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError("bad_config", f"the recipe is not one of a library: {error!r}") from error
-
-
-def _lines(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such list of brands", path=str(path)) from None
 
 
 def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Progress) -> list[NewBrand]:

@@ -15,7 +15,7 @@ from PIL import Image
 from vision.errors import DatasetError
 from vision.images import read_picture
 from vision.library.sources import load_drawings
-from vision.training.data import LabelledPicture, is_kin, read_set
+from vision.training.data import LabelledPicture, is_kin, read_names, read_set
 from vision.training.draw.scene import Ink, Scene, Stock, cut_from_white, draw_scene
 
 __all__ = ["Ink", "Scene", "Stock", "draw_scene", "draw_set", "load_stock"]
@@ -101,17 +101,6 @@ def folder_pictures(folder: str | None, most: int | None = None) -> list[Path]:
         raise DatasetError("missing", "no photographs", path=str(folder))
     order = np.random.default_rng(0).permutation(len(paths))[:most]
     return [paths[i] for i in order]
-
-
-def read_names(path: str | None) -> tuple[str, ...]:
-    """The lines of a list of brand names; empty when no list is named. Raises DatasetError (missing)."""
-    if not path:
-        return ()
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DatasetError("missing", "no list of brands to leave out", path=str(path)) from None
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _cut_outs(pictures: Sequence[LabelledPicture], most: int) -> tuple[Ink, ...]:
