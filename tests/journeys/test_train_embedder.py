@@ -59,7 +59,7 @@ def _quiet():
 
 
 def test_unseen_brands_and_held_out_drawings_stay_out_of_training(config):
-    from vision.training.data import is_kin
+    from vision.datasets.labelled import is_kin
     from vision.training.embedder import load_training_data
 
     data = load_training_data(config)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision.training.data import LabelledBox, LabelledPicture
+from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.training.detector_views import Example, Labels, labels_of, make_labels, mosaic, single
 from vision.training.draw import draw_set
 from vision.training.draw.scene import SHARES, Ink, Stock, cut_from_white, draw_scene

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision import geometry, weights
+from vision.datasets.labelled import LabelledPicture, read_set
 from vision.detect import Detector
 from vision.embed import Embedder
 from vision.errors import DatasetError
@@ -28,7 +29,6 @@ from vision.images import read_picture
 from vision.library import Library
 from vision.library.names import canonical, fold
 from vision.scan import DECODE_SIDE, NEIGHBORS, crop_of, nearest_background
-from vision.training.data import LabelledPicture, read_set
 from vision.values import Detections, Match, Picture
 from vision.verdict.calibrate import Calibration
 from vision.verdict.evidence import FEATURES, Evidence, features

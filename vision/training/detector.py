@@ -21,12 +21,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
 from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, decode, from_square, letterbox, to_input
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.detector import Judged, best_f1, box_figures
 from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
-from vision.training.data import LabelledPicture, brand_key, read_names, read_set
 from vision.training.detector_views import (
     KINDS,
     Example,

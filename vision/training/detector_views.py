@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.training.data import LabelledPicture
+from vision.datasets.labelled import LabelledPicture
 from vision.values import Pixels
 
 KINDS = ("logo", "product")

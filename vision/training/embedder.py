@@ -23,12 +23,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from vision.datasets.labelled import is_kin, read_names, read_set
 from vision.errors import DatasetError, UsageError
 from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
 from vision.training.crops import Artwork, cut_with_spare, draw_crop, draw_ground, random_patches, vary_crop
-from vision.training.data import is_kin, read_names, read_set
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, untrained_clip
 from vision.values import Embeddings, Pixels
 

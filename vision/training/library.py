@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision import geometry
+from vision.datasets.labelled import LabelledPicture, read_names, read_set
 from vision.errors import UsageError
 from vision.images import read_picture
 from vision.library import Library, NewBrand, NewReference
 from vision.library.library import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
-from vision.training.data import LabelledPicture, read_names, read_set
 from vision.values import Pixels
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from vision.datasets.labelled import LabelledPicture, is_kin, read_names, read_set
 from vision.errors import DatasetError
 from vision.images import read_picture
 from vision.library.sources import load_drawings
-from vision.training.data import LabelledPicture, is_kin, read_names, read_set
 from vision.training.draw.scene import Ink, Scene, Stock, cut_from_white, draw_scene
 
 __all__ = ["Ink", "Scene", "Stock", "draw_scene", "draw_set", "load_stock"]

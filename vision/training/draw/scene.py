@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.training.data import LabelledBox
+from vision.datasets.labelled import LabelledBox
 from vision.values import Pixels
 
 Rgba = npt.NDArray[np.uint8]

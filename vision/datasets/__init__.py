@@ -1,0 +1,1 @@
+"""Labelled pictures: read from files of any common format, checked, converted and summed up."""
