@@ -21,14 +21,16 @@ from vision.training.config import load_config  # noqa: E402
 from vision.training.detector import (  # noqa: E402
     DetectorData,
     LenientBCE,
+    Stage,
     StrengthAssigner,
     anchor_weights,
     draw_batch,
     load_data,
     padded_strengths,
+    stages_of,
     train_detector,
 )
-from vision.training.detector_views import Example, make_labels  # noqa: E402
+from vision.training.detector_views import Example, make_labels, turned  # noqa: E402
 from vision.training.draw.scene import Ink, Stock, draw_scene  # noqa: E402
 from vision.training.export import export_model, import_weights  # noqa: E402
 from vision.training.network import build_network  # noqa: E402
@@ -62,7 +64,8 @@ def tiny_config(tiny_set: Path, export: Path, *changes: str) -> dict[str, Any]:
     config = load_config(TINY, changes)
     config |= {"real": [str(tiny_set)], "held_out_brands": ["Brand 2"], "export": str(export)}
     config["drawn"] = {"n": 6, "longest": [96, 128]}
-    config["shares"] = {"logos": 0.5, "drawn": 0.5}
+    for stage in config["stages"]:
+        stage["shares"] = {"logos": 0.5, "drawn": 0.5}
     return config
 
 
@@ -170,9 +173,9 @@ def test_a_pickle_is_read_only_when_trusted(tmp_path: Path) -> None:
 
 def test_held_out_brands_are_never_shown(tiny_set: Path, tmp_path: Path) -> None:
     data = load_data(tiny_config(tiny_set, tmp_path))
-    shown = {name: len(group) for name, _, group in data.groups}
+    shown = {name: len(group) for name, group in data.groups.items()}
     assert len(data.held_out) == 5
-    assert shown == {"logos": 11, "drawn": 6}
+    assert shown == {"logos": 11, "products": 0, "photos": 0, "drawn": 6}
     assert all(b.brand == "Brand 2" for p in data.held_out for b in p.boxes)
 
 
@@ -180,7 +183,7 @@ def test_the_same_step_shows_the_same_batch(tiny_set: Path, tmp_path: Path) -> N
     data = load_data(tiny_config(tiny_set, tmp_path))
 
     def batch(step: int) -> np.ndarray:
-        return draw_batch(data, step, seed=1, size=96, batch=4, finishing=False)[0]
+        return draw_batch(data, Stage(1, {"logos": 1}, (96,)), step, seed=1, batch=4)[0]
 
     np.testing.assert_array_equal(batch(3), batch(3))
     assert (batch(3) != batch(4)).any()
@@ -229,14 +232,38 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     from vision.errors import DatasetError
 
     with pytest.raises(DatasetError):
-        load_data({"shares": {"logos": 1.0}, "unsearched_weight": 0.25, "size": 96})
+        load_data({"stages": [{"until": 1, "shares": {"logos": 1.0}}], "unsearched_weight": 0.25, "size": 96})
     with pytest.raises(UsageError):
         train_detector({"size": 96}, out=tmp_path, resume=False)
 
 
 def test_a_batch_holds_what_its_group_holds() -> None:
     example = Example(np.full((96, 96, 3), 90, np.uint8), make_labels([((10, 10, 80, 80), 1)], []))
-    data = DetectorData((("products", 1.0, (example,)),), ())
-    pixels, labels = draw_batch(data, 0, seed=0, size=96, batch=3, finishing=True)
-    assert pixels.shape == (3, 96, 96, 3)
+    data = DetectorData({"products": (example,), "photos": ()}, ())
+    pixels, labels = draw_batch(data, Stage(1, {"products": 1}, (64, 128), whole=True), 0, seed=0, batch=3)
+    assert pixels.shape in {(3, 64, 64, 3), (3, 128, 128, 3)}
     assert all(found.kinds.tolist() == [1] for found in labels)
+
+
+@pytest.mark.parametrize("ends", [[], [0.5], [0.6, 0.4, 1]])
+def test_stages_must_cover_the_run(ends: list[float]) -> None:
+    with pytest.raises(UsageError):
+        stages_of({"size": 96, "stages": [{"until": end, "shares": {"logos": 1}} for end in ends]})
+
+
+def test_a_turned_picture_keeps_its_boxes_on_what_they_hold() -> None:
+    pixels = np.zeros((40, 70, 3), np.uint8)
+    pixels[5:15, 50:66] = 255
+    example = Example(pixels, make_labels([((50, 5, 66, 15), 0)], [(1, 0.0, 50, 5, 66, 15)]))
+    for quarters in range(5):
+        shown = turned(example, quarters)
+        for left, top, right, bottom in (shown.labels.boxes[0].astype(int), shown.labels.regions[0, 2:].astype(int)):
+            assert (shown.pixels[top:bottom, left:right] == 255).all()
+            assert int((shown.pixels > 0).sum()) == 3 * (right - left) * (bottom - top)
+
+
+def test_sources_that_are_left_out_are_not_read(tiny_set: Path, tmp_path: Path) -> None:
+    config = tiny_config(tiny_set, tmp_path)
+    for stage in config["stages"]:
+        stage["shares"] = {"drawn": 1}
+    assert not load_data(config | {"sources_left_out": [tiny_set.parent.name]}).groups["logos"]

@@ -35,6 +35,7 @@ from vision.training.detector_views import (
     make_labels,
     mosaic,
     single,
+    turned,
     vary_colours,
 )
 from vision.training.draw import draw_scene, expand, folder_pictures, load_stock
@@ -47,15 +48,31 @@ log = logging.getLogger(__name__)
 LOGO, PRODUCT = KINDS.index("logo"), KINDS.index("product")
 BACKBONE = 10  # the first layers of YOLOv8: features that COCO taught, trained slower than neck and head
 WARM_UP = 60  # steps
+TURNED = 0.12  # share of examples turned by a quarter, a half or three quarters
 AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorData:
-    """Everything a run learns from, in memory. groups: (name, share of the pictures shown, examples). held_out: never shown."""
+    """Everything a run learns from, in memory. groups: examples by name. held_out: never shown."""
 
-    groups: tuple[tuple[str, float, tuple[Example, ...]], ...]
+    groups: dict[str, tuple[Example, ...]]
     held_out: tuple[LabelledPicture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a run. until: share of the run at which it ends, in (0, 1]. shares: of the pictures shown, by group.
+
+    sizes: sides of the square batches in pixels, one drawn for each step. frozen: the backbone rests.
+    whole: whole pictures at about their natural size only, as detection sees them, instead of mosaics and close-ups.
+    """
+
+    until: float
+    shares: dict[str, float]
+    sizes: tuple[int, ...]
+    frozen: bool = False
+    whole: bool = False
 
 
 def train_detector(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
@@ -78,12 +95,15 @@ def train_detector(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
 def load_data(config: dict[str, Any]) -> DetectorData:
     """Read the labelled sets, photographs and drawn pictures that a config names.
 
-    Pictures with a brand of `held_out_brands` are not taught: they judge the run.
+    Pictures with a brand of `held_out_brands` are not taught: they judge the run. Sets in folders named in `sources_left_out`
+    are not read at all.
     """
-    shares: dict[str, float] = config["shares"]
+    wanted = {name for stage in stages_of(config) for name in stage.shares}
     held_keys = {brand_key(b) for b in config.get("held_out_brands", [])}
     left_out = read_names(config.get("brands_left_out"))
-    pictures = [p for path in expand(config.get("real", [])) for p in read_set(path, brands_left_out=left_out)]
+    sources_out = set(config.get("sources_left_out", []))
+    paths = [p for p in expand(config.get("real", [])) if p.parent.name not in sources_out]
+    pictures = [p for path in paths for p in read_set(path, brands_left_out=left_out)]
     held = [p for p in pictures if any(b.brand and brand_key(b.brand) in held_keys for b in p.boxes)]
     taught = [p for p in pictures if p not in held]
     unsearched, longest = float(config["unsearched_weight"]), int(config["size"]) * 3 // 2
@@ -99,7 +119,7 @@ def load_data(config: dict[str, Any]) -> DetectorData:
         labels = make_labels([], [(KINDS.index("product"), unsearched, 0, 0, wide, high)])
         groups["photos"].append(_bounded(pixels, labels, longest))
     drawn = config.get("drawn")
-    if drawn:
+    if drawn and "drawn" in wanted:
         stock = load_stock(drawn, taught)
         for seed in range(int(drawn["n"])):
             scene = draw_scene(stock, int(config["seed"]) * 1_000_000 + seed)
@@ -109,31 +129,46 @@ def load_data(config: dict[str, Any]) -> DetectorData:
             if scene.subject in {"logos", "products"} and stock.photos:
                 regions.append((KINDS.index("product"), unsearched, 0.0, 0.0, float(wide), float(high)))
             groups["drawn"].append(_bounded(scene.pixels, make_labels(boxes, regions), longest))
-    found = tuple((name, float(shares[name]), tuple(g)) for name, g in groups.items() if g and shares.get(name))
-    if not found:
-        raise DatasetError("missing", "the config names no pictures to learn from")
+    lacking = sorted(name for name in wanted if not groups.get(name))
+    if lacking:
+        raise DatasetError("missing", f"the config names no pictures for {', '.join(lacking)}")
     log.info("pictures: %s, held out %d", {name: len(g) for name, g in groups.items()}, len(held))
-    return DetectorData(found, tuple(held))
+    return DetectorData({name: tuple(g) for name, g in groups.items()}, tuple(held))
+
+
+def stages_of(config: dict[str, Any]) -> tuple[Stage, ...]:
+    """The stages of a config, in order, the last to the end. Raises UsageError (bad_config), KeyError."""
+    stages = []
+    for given in config["stages"]:
+        shares = {str(name): float(share) for name, share in given["shares"].items() if float(share) > 0}
+        sizes = tuple(int(s) for s in given.get("sizes", [config["size"]]))
+        if not shares or not sizes or any(s < 32 or s % 32 for s in sizes):
+            raise UsageError("bad_config", "a stage needs shares above 0, and sizes that are multiples of 32")
+        until, frozen, whole = float(given["until"]), bool(given.get("frozen")), bool(given.get("whole"))
+        stages.append(Stage(until, shares, sizes, frozen, whole))
+    ends = [s.until for s in stages]
+    if not ends or ends != sorted(ends) or ends[-1] != 1:
+        raise UsageError("bad_config", "the stages must follow each other, the last until 1")
+    return tuple(stages)
 
 
 def draw_batch(
-    data: DetectorData, step: int, *, seed: int, size: int, batch: int, finishing: bool
+    data: DetectorData, stage: Stage, step: int, *, seed: int, batch: int
 ) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
-    """Batch number `step`: (n, size, size, 3) uint8 RGB and its labels; the same arguments give the same batch.
-
-    finishing: whole pictures at about their natural size only, as detection sees them, instead of mosaics and close-ups.
-    """
+    """Batch number `step`: (n, size, size, 3) uint8 RGB and its labels; the same arguments give the same batch."""
     rng = np.random.default_rng([seed, step, 11])
-    shares = np.array([share for _, share, _ in data.groups])
+    names, shares = list(stage.shares), np.array(list(stage.shares.values()))
+    size = int(rng.choice(stage.sizes))
     colours = vary_colours(seed * 1_000_003 + step)
 
     def pick() -> Example:
-        group = data.groups[int(rng.choice(len(shares), p=shares / shares.sum()))][2]
-        return group[int(rng.integers(len(group)))]
+        group = data.groups[names[int(rng.choice(len(shares), p=shares / shares.sum()))]]
+        example = group[int(rng.integers(len(group)))]
+        return turned(example, int(rng.integers(1, 4))) if rng.random() < TURNED else example
 
     pixels, labels = [], []
     for _ in range(batch):
-        if finishing:
+        if stage.whole:
             example = single(pick(), size, rng, (0.8, 1.15))
         elif rng.random() < 0.65:
             example = mosaic([pick() for _ in range(4)], size, rng, (0.4, 1.2))
@@ -215,7 +250,7 @@ class DetectorRun:
         from ultralytics.utils.loss import v8DetectionLoss
 
         self.config, self.out = config, out
-        self.size, self.batch = int(config["size"]), int(config["batch"])
+        self.size, self.batch, self.stages = int(config["size"]), int(config["batch"]), stages_of(config)
         torch.manual_seed(int(config["seed"]))
         torch.set_num_threads(int(config.get("threads", 1)))
         self.device = torch.device(config.get("device", "cpu"))
@@ -234,6 +269,8 @@ class DetectorRun:
         self.strides = [int(s) for s in self.loss.stride.tolist()]
         self.optimizer = self._optimizer()
         self.step, self.seconds = 0, 0.0
+        self.best = {k: v.clone() for k, v in self.average.items()}
+        self.best_step, self.best_figure = 0, -math.inf
         self.rows: list[dict[str, float]] = []
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -267,11 +304,10 @@ class DetectorRun:
 
     def train(self) -> None:
         """Run to the end of the budget, with a checkpoint and a row of metrics at even intervals."""
-        frozen_until, finishing_from = float(self.config["frozen_share"]), float(self.config["finishing_from"])
         every = int(self.config["checkpoint_steps"])
         sums, started, last = torch.zeros(3), time.monotonic(), 0
         while (done := self.progress()) < 1:
-            sums += self._one_step(done, frozen=done < frozen_until, finishing=done >= finishing_from)
+            sums += self._one_step(done, next(s for s in self.stages if done < s.until))
             self.step += 1
             last += 1
             now = time.monotonic()
@@ -281,27 +317,34 @@ class DetectorRun:
                 row = {n: round(float(v) / last, 4) for n, v in zip(names, sums, strict=True)}
                 row |= self.judge(self.average)
                 self._note(row)
+                self._keep_best(row)
                 sums, last = torch.zeros(3), 0
                 self.save()
                 started = time.monotonic()
 
-    def _one_step(self, done: float, *, frozen: bool, finishing: bool) -> torch.Tensor:
-        pixels, labels = draw_batch(
-            self.data, self.step, seed=int(self.config["seed"]), size=self.size, batch=self.batch, finishing=finishing
-        )
+    def _keep_best(self, row: dict[str, float]) -> None:
+        """Keep the averaged weights that are best on the held-out brands; the last ones where nothing is held out."""
+        figure = row.get("ap50_every", 0.0) + row.get("recall10", 0.0)
+        if figure >= self.best_figure:
+            self.best_step, self.best_figure = self.step, figure
+            self.best = {k: v.clone() for k, v in self.average.items()}
+
+    def _one_step(self, done: float, stage: Stage) -> torch.Tensor:
+        pixels, labels = draw_batch(self.data, stage, self.step, seed=int(self.config["seed"]), batch=self.batch)
+        size = pixels.shape[1]
         warm = min(1.0, (self.step + 1) / WARM_UP)
         cosine = 0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * warm * cosine
         self.model.train()
-        self._freeze(frozen)
+        self._freeze(stage.frozen)
         inputs = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.bf16)):
             found = self.model(inputs)
-        self.bce.weights = anchor_weights(labels, self.size, self.strides).to(self.device)
+        self.bce.weights = anchor_weights(labels, size, self.strides).to(self.device)
         self.assigner.strengths = padded_strengths(labels).to(self.device)
-        total, parts = self.loss(_float(found), _targets(labels, self.size, self.device))
+        total, parts = self.loss(_float(found), _targets(labels, size, self.device))
         self.optimizer.zero_grad(set_to_none=True)
         total.sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
@@ -367,14 +410,12 @@ class DetectorRun:
         points, record = {}, {}
         for kind in KINDS:
             wanted = [p for p in self.data.held_out if (p.looked_at if kind == "logo" else kind in p.kinds)]
-            score, f1 = (
-                best_f1(self._judged(self.average, wanted, kind, parts)) if wanted else (DEFAULT_SCORE, math.nan)
-            )
+            score, f1 = best_f1(self._judged(self.best, wanted, kind, parts)) if wanted else (DEFAULT_SCORE, math.nan)
             record[kind] = {"pictures": len(wanted), "best_f1": None if math.isnan(f1) else round(f1, 3), "at": score}
             if kind == "logo" and self.config.get("photos"):
                 used = int(self.config.get("most_photos") or 0)
                 fresh = folder_pictures(self.config["photos"])[used : used + 200]
-                scores = [d.scores[[k == kind for k in d.kinds]] for d in self.detect(self.average, fresh, parts)]
+                scores = [d.scores[[k == kind for k in d.kinds]] for d in self.detect(self.best, fresh, parts)]
                 if fresh:
                     ranked = np.sort(np.concatenate(scores))[::-1]
                     allowed = int(float(self.config["photo_boxes"]) * len(fresh))
@@ -386,13 +427,13 @@ class DetectorRun:
         return points, record
 
     def export(self, folder: Path) -> Path:
-        """Find the operating points of the averaged weights and write the model folder; the folder."""
+        """Find the operating points of the best averaged weights and write the model folder; the folder."""
         if self.rows:
             plot(self.rows, self.out / "metrics.png")
-        held_out = {str(on): self.judge(self.average, parts=on) for on in (False, True)}
+        held_out = {str(on): self.judge(self.best, parts=on) for on in (False, True)}
         parts = sum(held_out["True"].values()) > sum(held_out["False"].values())
         points, record = self.operating_points(parts=parts)
-        self.model.load_state_dict(self.average)
+        self.model.load_state_dict(self.best)
         card = {
             "name": f"{self.config.get('name', 'detector')}-{self.size}",
             "what": "finds logos and products in pictures of any size, whatever the brand",
@@ -406,8 +447,9 @@ class DetectorRun:
             "trained": {
                 "config": self.config,
                 "steps": self.step,
+                "best_step": self.best_step,
                 "minutes": round(self.seconds / 60, 1),
-                "pictures": {name: len(group) for name, _, group in self.data.groups},
+                "pictures": {name: len(group) for name, group in self.data.groups.items()},
                 "average_decay": AVERAGE_DECAY,
             },
         }
@@ -432,6 +474,9 @@ class DetectorRun:
             {
                 "model": self.model.state_dict(),
                 "average": self.average,
+                "best": self.best,
+                "best_step": self.best_step,
+                "best_figure": self.best_figure,
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
                 "seconds": self.seconds,
@@ -448,7 +493,8 @@ class DetectorRun:
             raise DatasetError("missing", "no checkpoint to resume from", path=str(path))
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(saved["model"])
-        self.average = saved["average"]
+        self.average, self.best = saved["average"], saved["best"]
+        self.best_step, self.best_figure = saved["best_step"], saved["best_figure"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
 

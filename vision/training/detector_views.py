@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 # How much of a box a cut must leave for it to be taught, and the shortest side in pixels that can still be learned.
 LEAST_VISIBLE, LEAST_SIDE = 0.35, 4.0
+FLIPPED = 0.4  # share of examples that are mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,18 @@ def single(example: Example, size: int, rng: np.random.Generator, zoom: tuple[fl
     return Example(canvas, _place(canvas, example, (0, 0, size, size), rng, zoom))
 
 
+def turned(example: Example, quarters: int) -> Example:
+    """The example turned counter-clockwise by so many quarters."""
+    pixels, labels = example.pixels, example.labels
+    boxes, regions = labels.boxes, labels.regions
+    for _ in range(quarters % 4):
+        wide = pixels.shape[1]
+        pixels = np.rot90(pixels)
+        boxes = _quarter(boxes, wide)
+        regions = np.concatenate([regions[:, :2], _quarter(regions[:, 2:], wide)], axis=1)
+    return Example(np.ascontiguousarray(pixels), Labels(boxes, labels.kinds, labels.strengths, regions))
+
+
 def vary_colours(seed: int) -> Any:
     """An albumentations pipeline for colours, blur and JPEG; boxes stay where they are."""
     import os
@@ -114,6 +127,12 @@ def vary_colours(seed: int) -> Any:
         ],
         seed=seed,
     )
+
+
+def _quarter(boxes: Floats, wide: int) -> Floats:
+    """xyxy boxes of a picture `wide` pixels wide after a quarter turn counter-clockwise."""
+    left, top, right, bottom = boxes.T
+    return np.stack([top, wide - right, bottom, wide - left], axis=1)
 
 
 def _place(
@@ -139,7 +158,7 @@ def _place(
     scale = drawn / cut
     method = cv2.INTER_AREA if scale.max() < 1 else cv2.INTER_LINEAR
     part = cv2.resize(part, (int(drawn[0]), int(drawn[1])), interpolation=method)
-    flip = rng.random() < 0.3
+    flip = rng.random() < FLIPPED
     canvas[corner[1] : corner[1] + drawn[1], corner[0] : corner[0] + drawn[0]] = part[:, ::-1] if flip else part
 
     def moved(boxes: Floats) -> Floats:
