@@ -263,7 +263,10 @@ def test_a_turned_picture_keeps_its_boxes_on_what_they_hold() -> None:
 
 
 def test_sources_that_are_left_out_are_not_read(tiny_set: Path, tmp_path: Path) -> None:
-    config = tiny_config(tiny_set, tmp_path)
+    from vision.errors import DatasetError
+
+    config = tiny_config(tiny_set, tmp_path) | {"sources_left_out": [tiny_set.parent.name]}
     for stage in config["stages"]:
-        stage["shares"] = {"drawn": 1}
-    assert not load_data(config | {"sources_left_out": [tiny_set.parent.name]}).groups["logos"]
+        stage["shares"] = {"logos": 1}
+    with pytest.raises(DatasetError, match="logos"):
+        load_data(config)
