@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from vision import weights
-from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, GREY, kinds_of
+from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, GREY, STRIDE, kinds_of
 from vision.errors import BackendError, UsageError, WeightsError, package_missing
 from vision.training.network import quiet_ultralytics
 from vision.training.onnx_files import halve
@@ -25,7 +25,7 @@ from vision.training.onnx_files import halve
 OPSET = 17
 PREPROCESSING = {
     "colour": "sRGB",
-    "fit": "letterbox: aspect kept, centred, shrunk by area averaging, grown bilinearly",
+    "fit": "aspect kept, centred in the smallest sides that are multiples of 32, shrunk by area averaging, grown bilinearly",
     "padding": GREY,
     "range": [0.0, 1.0],
     "layout": "NCHW float32",
@@ -35,13 +35,13 @@ PREPROCESSING = {
 def export_model(network: nn.Module, folder: Path, *, size: int, names: Sequence[str], card: Mapping[str, Any]) -> Path:
     """Write the three files of a model folder; the folder.
 
-    network: an ultralytics detection network; it is not changed. size: side of the square input in pixels, a multiple of 32.
-    names: its classes. card: what is known of it beyond what follows from the files.
-    The ONNX model takes `images` (n, 3, size, size) float32 in [0, 1] and gives `output0` (n, 4 + classes, anchors): centre, size
-    in pixels of the square, and a score in [0, 1] for each class.
+    network: an ultralytics detection network; it is not changed. size: longest side at which it is used unless asked otherwise,
+    in pixels, a multiple of 32. names: its classes. card: what is known of it beyond what follows from the files.
+    The ONNX model takes `images` (n, 3, height, width) float32 in [0, 1], both sides any multiples of 32, and gives `output0`
+    (n, 4 + classes, anchors): centre, size in input pixels, and a score in [0, 1] for each class.
     """
-    if size % 32 or size < 32:
-        raise UsageError("bad_option", f"image size {size} is not a multiple of 32")
+    if size % STRIDE or size < STRIDE:
+        raise UsageError("bad_option", f"image size {size} is not a multiple of {STRIDE}")
     folder.mkdir(parents=True, exist_ok=True)
     weights.write_atomically(folder / "model.onnx", _onnx(network, size, names))
     weights.write_atomically(folder / "model.safetensors", _safetensors(network, names))
@@ -63,7 +63,7 @@ def import_weights(pt: Path, out: Path, *, trust_pickle: bool, image_size: int |
     """Turn an ultralytics detection checkpoint into a model folder for `--detector`; the folder.
 
     trust_pickle: must be True: a .pt file is a pickle and can run code while it is read.
-    image_size: side of the square input; None takes the size it was trained at, 640 when the file does not say.
+    image_size: longest side of the input; None takes the size it was trained at, 640 when the file does not say.
     Raises UsageError (bad_option), WeightsError (missing, unknown_card), BackendError (package_missing).
     """
     if not trust_pickle:
@@ -100,7 +100,7 @@ def import_weights(pt: Path, out: Path, *, trust_pickle: bool, image_size: int |
 
 
 def _onnx(network: nn.Module, size: int, names: Sequence[str]) -> bytes:
-    """The network as ONNX bytes with any number of pictures a batch; ultralytics' own keys in the metadata."""
+    """The network as ONNX bytes, any number of pictures a batch and of any shape; ultralytics' own keys in the metadata."""
     import io
 
     try:
@@ -114,14 +114,17 @@ def _onnx(network: nn.Module, size: int, names: Sequence[str]) -> bytes:
     head = model.model[-1]
     if getattr(head, "end2end", False):
         raise BackendError("package_missing", "networks with built-in suppression are not supported, only plain heads")
-    head.export, head.format, head.dynamic = True, "onnx", False
+    # dynamic: the head makes its grid of anchors anew from the shapes of its inputs, so the file does that too
+    head.export, head.format, head.dynamic = True, "onnx", True
     buffer = io.BytesIO()
-    example = torch.zeros(2, 3, size, size)
+    example = torch.zeros(
+        2, 3, size, size + STRIDE
+    )  # not square: a side taken for the other would be seen in the mirror test
+    sides = {0: "batch", 2: "height", 3: "width"}
     with warnings.catch_warnings():
-        # the tracer warns of every shape it takes as fixed, which is what a fixed input size means
+        # the tracer warns of every value it takes as fixed; the strides and the number of levels are
         warnings.simplefilter("ignore")
         with torch.no_grad():
-            model(example)  # fills the head's grid of anchors, which then is a constant of the file
             torch.onnx.export(
                 model,
                 (example,),
@@ -129,10 +132,13 @@ def _onnx(network: nn.Module, size: int, names: Sequence[str]) -> bytes:
                 opset_version=OPSET,
                 input_names=["images"],
                 output_names=["output0"],
-                dynamic_axes={"images": {0: "batch"}, "output0": {0: "batch"}},
+                dynamic_axes={"images": sides, "output0": {0: "batch", 2: "anchors"}},
                 dynamo=False,
             )
     graph = onnx.load_from_string(buffer.getvalue())
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4 + len(
+        names
+    )  # the tracer lost it among the moving ones
     for key, value in {"names": str(dict(enumerate(names))), "imgsz": str([size, size]), "task": "detect"}.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
