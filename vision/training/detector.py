@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
+from vision.detect import Detector
 from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, decode, from_square, letterbox, to_input
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.detector import Judged, best_f1, box_figures
@@ -41,6 +42,7 @@ from vision.training.detector_views import (
 from vision.training.draw import draw_scene, expand, folder_pictures, load_stock
 from vision.training.export import export_model
 from vision.training.network import build_network
+from vision.training.self_labels import SelfLabels
 from vision.values import Detections
 
 log = logging.getLogger(__name__)
@@ -106,34 +108,64 @@ def load_data(config: dict[str, Any]) -> DetectorData:
     pictures = [p for path in paths for p in read_set(path, brands_left_out=left_out)]
     held = [p for p in pictures if any(b.brand and brand_key(b.brand) in held_keys for b in p.boxes)]
     taught = [p for p in pictures if p not in held]
-    unsearched, longest = float(config["unsearched_weight"]), int(config["size"]) * 3 // 2
-    groups: dict[str, list[Example]] = {"logos": [], "products": [], "photos": [], "drawn": []}
-    for picture in taught:
-        group = "logos" if "logo" in picture.kinds else "products"
-        labels = labels_of(picture, unsearched=unsearched, extra_strength=float(config.get("extra_strength", 1.0)))
-        groups[group].append(_bounded(read_picture(picture.path).pixels, labels, longest))
-    for path in folder_pictures(config.get("photos"), config.get("most_photos")):
-        pixels = read_picture(path).pixels
-        high, wide = pixels.shape[:2]
-        # everyday photographs show bottles, shoes and bags: few are wrong as logos, more would be as products
-        labels = make_labels([], [(KINDS.index("product"), unsearched, 0, 0, wide, high)])
-        groups["photos"].append(_bounded(pixels, labels, longest))
-    drawn = config.get("drawn")
-    if drawn and "drawn" in wanted:
-        stock = load_stock(drawn, taught)
-        for seed in range(int(drawn["n"])):
-            scene = draw_scene(stock, int(config["seed"]) * 1_000_000 + seed)
-            boxes = [(b.box, KINDS.index(b.kind)) for b in scene.boxes if not b.ignore]
-            regions = [(KINDS.index(b.kind), 0.0, *b.box) for b in scene.boxes if b.ignore]
-            high, wide = scene.pixels.shape[:2]
-            if scene.subject in {"logos", "products"} and stock.photos:
-                regions.append((KINDS.index("product"), unsearched, 0.0, 0.0, float(wide), float(high)))
-            groups["drawn"].append(_bounded(scene.pixels, make_labels(boxes, regions), longest))
+    groups = _real_examples(config, taught)
+    groups["photos"] = _photo_examples(config)
+    groups["drawn"] = _drawn_examples(config, taught) if "drawn" in wanted else []
     lacking = sorted(name for name in wanted if not groups.get(name))
     if lacking:
         raise DatasetError("missing", f"the config names no pictures for {', '.join(lacking)}")
     log.info("pictures: %s, held out %d", {name: len(g) for name, g in groups.items()}, len(held))
     return DetectorData({name: tuple(g) for name, g in groups.items()}, tuple(held))
+
+
+def _real_examples(config: dict[str, Any], pictures: Sequence[LabelledPicture]) -> dict[str, list[Example]]:
+    """Labelled pictures as examples, those with logos apart from those with products only.
+
+    Kinds that nobody searched a picture for are left out of its loss, or labelled by the detector that `self_labels` names.
+    """
+    labeller, unsearched = None, float(config["unsearched_weight"])
+    if given := config.get("self_labels"):
+        detector = Detector.load(Path(given["detector"]))
+        labeller, unsearched = SelfLabels(detector, float(given["teach_from"]), float(given["ignore_from"])), 1.0
+    found: dict[str, list[Example]] = {"logos": [], "products": []}
+    for picture in pictures:
+        full = labeller.complete(picture) if labeller else picture
+        labels = labels_of(full, unsearched=unsearched, extra_strength=float(config.get("extra_strength", 1.0)))
+        example = _bounded(read_picture(picture.path).pixels, labels, _longest(config))
+        found["logos" if "logo" in picture.kinds else "products"].append(example)
+    return found
+
+
+def _photo_examples(config: dict[str, Any]) -> list[Example]:
+    """Everyday photographs without a logo worth a box."""
+    found = []
+    for path in folder_pictures(config.get("photos"), config.get("most_photos")):
+        pixels = read_picture(path).pixels
+        high, wide = pixels.shape[:2]
+        # they show bottles, shoes and bags: few are wrong as logos, more would be as products
+        labels = make_labels([], [(PRODUCT, float(config["unsearched_weight"]), 0, 0, wide, high)])
+        found.append(_bounded(pixels, labels, _longest(config)))
+    return found
+
+
+def _drawn_examples(config: dict[str, Any], taught: Sequence[LabelledPicture]) -> list[Example]:
+    """Drawn pictures; where their ground is a photograph, its own products count as in photographs."""
+    drawn, found = config["drawn"], []
+    stock = load_stock(drawn, taught)
+    for seed in range(int(drawn["n"])):
+        scene = draw_scene(stock, int(config["seed"]) * 1_000_000 + seed)
+        boxes = [(b.box, KINDS.index(b.kind)) for b in scene.boxes if not b.ignore]
+        regions = [(KINDS.index(b.kind), 0.0, *b.box) for b in scene.boxes if b.ignore]
+        high, wide = scene.pixels.shape[:2]
+        if scene.subject in {"logos", "products"} and stock.photos:
+            regions.append((PRODUCT, float(config["unsearched_weight"]), 0.0, 0.0, float(wide), float(high)))
+        found.append(_bounded(scene.pixels, make_labels(boxes, regions), _longest(config)))
+    return found
+
+
+def _longest(config: dict[str, Any]) -> int:
+    """Longest side in pixels at which pictures are kept: no close-up shows more."""
+    return int(config["size"]) * 3 // 2
 
 
 def stages_of(config: dict[str, Any]) -> tuple[Stage, ...]:
