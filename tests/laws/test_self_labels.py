@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("albumentations")
 
-from vision.datasets.labelled import LabelledBox, LabelledPicture  # noqa: E402
-from vision.training.self_labels import SelfLabels  # noqa: E402
-from vision.values import Detections  # noqa: E402
+from vision.datasets.labelled import LabelledBox, LabelledPicture
+from vision.training.self_labels import SelfLabels
+from vision.values import Detections
 
 pytestmark = pytest.mark.train
 
