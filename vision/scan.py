@@ -32,6 +32,7 @@ from vision.verdict.evidence import Evidence
 if TYPE_CHECKING:
     from vision.copies import CopyDescription, CopyIndex, ScanIndex
     from vision.detect import Detector
+    from vision.detect.looks import Tiles, Views
     from vision.embed import Embedder
     from vision.library import Library
 
@@ -68,6 +69,9 @@ class Scanner:
 
     library: a folder or a Library; the shipped one by default. copies: a folder or CopyIndex to search besides the scanned
     pictures themselves; False turns the search for copies off. detector: a YOLO export (ONNX); the shipped one by default.
+    size: longest side of the detector's input, a multiple of 32; by default the one that the model was measured with.
+    tiles: "off", "auto" or n: look also at n × n overlapping tiles of large pictures, for small marks. views: "off", "flip",
+    "turns" or "all": look at everything mirrored and turned too. Both multiply the detector's time (see `Detector.detect`).
     embedder: "NAME/TAG" or a path of another open_clip model (extra `train`); the library must be made with it.
     device: auto, cpu, cuda or cuda:i. threads: workers, by default one for each core. batch: pictures a worker takes at once.
     false_alarms: share of brand-free pictures that may carry a known brand, in [0, 1]. min_score: keep detections from this
@@ -81,6 +85,9 @@ class Scanner:
         library: str | Path | Library | None = None,
         copies: str | Path | CopyIndex | bool | None = None,
         detector: str | Path | Detector | None = None,
+        size: int | None = None,
+        tiles: Tiles = "off",
+        views: Views = "off",
         embedder: str | Path | Embedder | None = None,
         device: str = "auto",
         threads: int | None = None,
@@ -92,9 +99,15 @@ class Scanner:
         from vision import weights
         from vision.copies import CopyIndex
         from vision.detect import Detector
+        from vision.detect.looks import check
         from vision.embed import Embedder
         from vision.library import Library
 
+        check(tiles, views)
+        if size is not None and isinstance(detector, Detector):
+            raise UsageError(
+                "bad_option", f"a detector that is loaded cannot get size {size}", hint="Detector.load(size=)"
+            )
         if threads is not None and threads < 1:
             raise UsageError("bad_option", f"{threads} threads cannot work")
         if batch < 1:
@@ -104,7 +117,10 @@ class Scanner:
         verdict = weights.load("verdict")
         self.operating_point = OperatingPoint.from_card(verdict.card, false_alarms)
         self.calibration = Calibration.from_card(verdict.card)
-        self.detector = detector if isinstance(detector, Detector) else Detector.load(detector, device=device)
+        self.detector = (
+            detector if isinstance(detector, Detector) else Detector.load(detector, size=size, device=device)
+        )
+        self.tiles, self.views = tiles, views
         self.embedder = embedder if isinstance(embedder, Embedder) else Embedder.load(embedder, device=device)
         if isinstance(library, Library):
             self.library = library
@@ -170,6 +186,8 @@ class Scanner:
         except Exception as error:
             if len(items) > 1:
                 return [self._examine([item])[0] for item in items]
+            if isinstance(error, PictureError):  # changed or gone between two looks at it
+                return [_failed(items[0], error)]
             log.exception("internal error in %r", items[0].path)
             return [_failed(items[0], PictureError("internal", f"{type(error).__name__}: {error}"))]
 
@@ -177,8 +195,11 @@ class Scanner:
         from vision.copies import describe
 
         pictures = [self._read(item) for item in items]
-        good = [p for p in pictures if isinstance(p, Picture)]
-        found = iter(self._recognise(good))
+        good = [(item, p) for item, p in zip(items, pictures, strict=True) if isinstance(p, Picture)]
+        if self.tiles == "off":
+            found = iter(self._recognise([p for _, p in good]))
+        else:  # one at a time: decoded for tiles a picture may take as much memory as a whole batch does without
+            found = (self._recognise([self._closer(item, p)])[0] for item, p in good)
         examined = []
         for item, picture in zip(items, pictures, strict=True):
             if isinstance(picture, PictureError):
@@ -207,11 +228,18 @@ class Scanner:
         except PictureError as error:
             return error
 
+    def _closer(self, item: Item, picture: Picture) -> Picture:
+        """The picture with as many pixels as its tiles are worth. What is hashed and measured stays the smaller one."""
+        side = self.detector.decode_side(picture.width, picture.height, self.tiles)
+        if max(picture.pixels.shape) >= min(side, max(picture.width, picture.height)):
+            return picture
+        return read_picture(item.source, max_pixels=self.max_pixels, reduce_to=side)
+
     def _recognise(self, pictures: Sequence[Picture]) -> list[tuple[Finding, ...]]:
         """Detect, embed, search and decide, each stage once for the whole batch."""
         if not pictures:
             return []
-        detections = self.detector.detect(pictures, min_score=self.min_score)
+        detections = self.detector.detect(pictures, min_score=self.min_score, tiles=self.tiles, views=self.views)
         crops = [
             crop_of(picture, box)
             for picture, found in zip(pictures, detections, strict=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from PIL import Image
 
 from vision.report.rows import row_schema
 
@@ -194,3 +195,45 @@ def test_tables_have_every_picture(run, shop, tmp_path, form):
 def test_the_summary_as_json(run, shop, tmp_path):
     done = run("scan", shop / "empty.jpg", "--out", tmp_path / "out", "--json", "--no-overlays", "--no-report")
     assert json.loads(done.stdout)["failures"] == {"empty": 1}
+
+
+@pytest.fixture(scope="module")
+def poster(tmp_path_factory):
+    """A folder with one large picture: twelve samples side by side, each as small as it would be in a photo of a shelf."""
+    folder = tmp_path_factory.mktemp("large") / "poster"
+    folder.mkdir()
+    canvas = Image.new("RGB", (3200, 2400), (120, 125, 130))
+    for number, path in enumerate(sorted((ROOT / "datasets" / "samples" / "images").iterdir())[:12]):
+        with Image.open(path) as picture:
+            small = picture.convert("RGB")
+            small.thumbnail((400, 400))
+        canvas.paste(small, (800 * (number % 4) + 130, 800 * (number // 4) + 170))
+    canvas.save(folder / "poster.jpg", quality=90)
+    return folder
+
+
+def test_tiles_and_views_find_more_in_a_large_picture_and_change_nothing_else(run, poster, tmp_path):
+    rows = {}
+    for name, options in {"off": (), "on": ("--tiles", "3", "--views", "flip")}.items():
+        done = run("scan", poster, "--out", tmp_path / name, "--no-overlays", "--no-report", *options)
+        assert done.returncode == 0, done.stderr
+        rows[name] = rows_of(tmp_path / name)[0]
+    assert len(rows["on"]["findings"]) > len(rows["off"]["findings"])
+    for finding in rows["on"]["findings"]:
+        left, top, right, bottom = finding["box"]
+        assert 0 <= left < right <= 3200
+        assert 0 <= top < bottom <= 2400
+    same = ("sha256", "width", "height", "quality", "fingerprint", "copies", "degraded")
+    assert [rows["on"][key] for key in same] == [rows["off"][key] for key in same]
+    record = json.loads((tmp_path / "on" / "scan.json").read_text())["settings"]
+    assert (record["tiles"], record["views"], record["size"] % 32) == (3, "flip", 0)
+    done = run("scan", poster, "--out", tmp_path / "on", "--resume", "--views", "flip")
+    assert done.returncode == 2
+    assert "tiles" in done.stderr
+
+
+@pytest.mark.parametrize("options", [("--tiles", "lots"), ("--tiles", "0"), ("--views", "odd"), ("--size", "100")])
+def test_tiles_views_and_sizes_that_there_are_not_make_exit_code_2(run, shop, tmp_path, options):
+    done = run("scan", shop, "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert options[1] in done.stderr

@@ -117,7 +117,7 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(
         torch.testing.assert_close(resumed["average"][key], value, rtol=1e-4, atol=1e-5)
 
 
-def test_onnx_gives_the_answers_of_torch_for_any_batch(trained: tuple[Path, Path]) -> None:
+def test_onnx_gives_the_answers_of_torch_for_any_batch_and_shape(trained: tuple[Path, Path]) -> None:
     # trained for four steps a network answers everything alike: random weights of some size tell more
     network = build_network("yolov8n.yaml")
     torch.manual_seed(0)
@@ -126,24 +126,26 @@ def test_onnx_gives_the_answers_of_torch_for_any_batch(trained: tuple[Path, Path
             torch.nn.init.kaiming_normal_(parameter)
     folder = export_model(network, trained[0] / "random", size=96, names=("logo", "product"), card={"name": "random"})
     rng = np.random.default_rng(0)
-    squares = [letterbox(rng.integers(0, 255, (70 + 9 * i, 90, 3)).astype(np.uint8), 96)[0] for i in range(3)]
-    batch = to_input(squares)
     network.eval()
-    with torch.no_grad():
-        expected = network(torch.from_numpy(batch))[0].numpy()
-    assert np.ptp(expected[:, 4:]) > 1e-3
     session = weights.session(folder / "model.onnx")
-    for rows in (batch, batch[:1]):
-        answer = session.run(None, {"images": rows})[0]
-        np.testing.assert_allclose(answer[:, :4], expected[: len(rows), :4], atol=0.05)
-        np.testing.assert_allclose(answer[:, 4:], expected[: len(rows), 4:], atol=1e-3)
+    for wide, size, stride in [(90, 96, None), (90, 96, 32), (200, 128, 32), (30, 160, 32), (70, 32, 32)]:
+        pictures = [rng.integers(0, 255, (70, wide, 3)).astype(np.uint8) for _ in range(3)]
+        batch = to_input([letterbox(p, size, stride)[0] for p in pictures])
+        with torch.no_grad():
+            expected = network(torch.from_numpy(batch))[0].numpy()
+        assert np.ptp(expected[:, 4:]) > 1e-3
+        for rows in (batch, batch[:1]):
+            answer = session.run(None, {"images": rows})[0]
+            np.testing.assert_allclose(answer[:, :4], expected[: len(rows), :4], atol=0.05)
+            np.testing.assert_allclose(answer[:, 4:], expected[: len(rows), 4:], atol=1e-3)
 
 
 def test_an_export_without_a_card_is_read_by_its_own_metadata(trained: tuple[Path, Path], tmp_path: Path) -> None:
     alone = tmp_path / "mine.onnx"
     alone.write_bytes((trained[1] / "model.onnx").read_bytes())
     known = Detector.load(alone).settings
-    assert (known.size, known.kinds, known.parts) == (96, ("logo", "product"), False)
+    assert (known.size, known.stride, known.kinds, known.parts) == (96, 32, ("logo", "product"), False)
+    assert Detector.load(alone, size=160).settings.size == 160
 
 
 def test_training_goes_on_from_what_was_exported(trained: tuple[Path, Path]) -> None:

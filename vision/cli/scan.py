@@ -58,6 +58,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-copies", action="store_true", help="do not search for copies")
     parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
     parser.add_argument(
+        "--size", type=int, metavar="N", help="longest side of the detector's input, a multiple of 32 (the model's own)"
+    )
+    parser.add_argument(
+        "--tiles",
+        type=_tiles,
+        default="off",
+        metavar="auto|off|N",
+        help="look for small marks in tiles of large pictures too (off)",
+    )
+    parser.add_argument(
+        "--views",
+        choices=("off", "flip", "turns", "all"),
+        default="off",
+        help="look at everything mirrored and turned too (off)",
+    )
+    parser.add_argument(
         "--embedder", metavar="NAME/TAG", help="another open_clip model (extra train); the library must match"
     )
     parser.add_argument(
@@ -88,6 +104,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
+def _tiles(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def run(args: argparse.Namespace) -> int:
     """Scan, and answer 0 when all pictures were read, 1 when some failed."""
     if not args.inputs:
@@ -100,6 +120,9 @@ def run(args: argparse.Namespace) -> int:
         library=args.library,
         copies=False if args.no_copies else args.copies,
         detector=args.detector,
+        size=args.size,
+        tiles=args.tiles,
+        views=args.views,
         embedder=args.embedder,
         device=args.device,
         threads=args.threads,
@@ -145,6 +168,9 @@ def _settings(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
         "false_alarms": args.false_alarms,
         "threshold": scanner.operating_point.threshold,
         "min_score": scanner.min_score,
+        "size": scanner.detector.settings.size,
+        "tiles": scanner.tiles,
+        "views": scanner.views,
         "max_pixels": args.max_pixels,
         "find_copies": scanner.find_copies,
         "library": args.library,

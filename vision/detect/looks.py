@@ -35,6 +35,7 @@ OVERLAP = 0.2  # of a tile's side: what is smaller lies whole in one of two neig
 # A box that ends this near to an inner border of its tile, in shares of the tile's side, was cut there: the neighbour or the
 # whole picture has it whole. Boxes of cut marks end within two of 416 input pixels of the border.
 CUT = 0.01
+POOL = 1000  # boxes of all looks that are compared with each other
 INSIDE, LARGER, STRONG = 0.8, 1.2, 0.5  # as parts of logos are told in one look
 
 
@@ -150,25 +151,25 @@ def merge(
     """
     if len(found) == 1:
         return found[0][1]
-    whole = [d if not look.tile else _chosen(d, ~look.cuts(d.boxes, width, height)) for look, d in found]
-    pool = _pooled(whole)
-    part = np.repeat([hash((k.left, k.top, k.right, k.bottom)) for k, _ in found], [len(d) for d in whole])
-    tile = np.repeat([look.tile for look, _ in found], [len(d) for d in whole])
-    kinds = np.array(pool.kinds, str)
-    sizes = area(pool.boxes)
-    inside = intersection(pool.boxes, pool.boxes) >= INSIDE * np.maximum(sizes[:, None], 1e-6)
-    inside &= sizes[None, :] > LARGER * sizes[:, None]
-    inside &= pool.scores[None, :] >= STRONG * pool.scores[:, None]
-    inside &= kinds[None, :] == kinds[:, None]
-    inside &= part[None, :] != part[:, None]
-    pool = _chosen(pool, ~(tile & inside.any(axis=1)))
-    kinds = np.array(pool.kinds, str)
-    kept = np.zeros(len(pool), bool)
+    uncut = [d if not look.tile else _chosen(d, ~look.cuts(d.boxes, width, height)) for look, d in found]
+    counts = [len(d) for d in uncut]
+    parts = [(look.left, look.top, look.right, look.bottom) for look, _ in found]
+    part = np.repeat([parts.index(p) for p in parts], counts)
+    tile = np.repeat([look.tile for look, _ in found], counts)
+    pool = _pooled(uncut)
+    best = np.argsort(-pool.scores, kind="stable")[:POOL]
+    pool, part, tile = _chosen(pool, best), part[best], tile[best]
+    kinds, sizes = np.array(pool.kinds, str), area(pool.boxes)
+    holds = intersection(pool.boxes, pool.boxes) >= INSIDE * np.maximum(sizes[:, None], 1e-6)
+    holds &= sizes[None, :] > LARGER * sizes[:, None]
+    holds &= pool.scores[None, :] >= STRONG * pool.scores[:, None]
+    holds &= (kinds[None, :] == kinds[:, None]) & (part[None, :] != part[:, None])
+    left = ~(tile & holds.any(axis=1))
     for kind in dict.fromkeys(pool.kinds):
-        own = np.flatnonzero(kinds == kind)
-        kept[own[nms(pool.boxes[own], pool.scores[own], max_iou)]] = True
-    pool = _chosen(pool, kept)
-    return _chosen(pool, np.argsort(-pool.scores, kind="stable")[:max_boxes])
+        own = np.flatnonzero(left & (kinds == kind))
+        left[own] = False
+        left[own[nms(pool.boxes[own], pool.scores[own], max_iou)]] = True
+    return _chosen(pool, np.flatnonzero(left)[:max_boxes])
 
 
 def _pooled(found: Sequence[Detections]) -> Detections:
@@ -179,7 +180,7 @@ def _pooled(found: Sequence[Detections]) -> Detections:
     )
 
 
-def _chosen(found: Detections, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Detections:
+def _chosen(found: Detections, chosen: npt.NDArray[np.bool_ | np.int64]) -> Detections:
     """The detections of a mask, or of indices in their order."""
     numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
     return Detections(found.boxes[numbers], tuple(found.kinds[i] for i in numbers), found.scores[numbers])

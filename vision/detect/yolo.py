@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision import weights
-from vision.detect.looks import Look, Tiles, Views, check, grid, looks_at, merge
+from vision.detect.looks import Look, Tiles, Views, check, grid, looks_at, merge, zoom
 from vision.errors import UsageError, WeightsError
 from vision.geometry import Boxes, area, clip, intersection, nms
 from vision.images import read_picture
@@ -33,6 +33,7 @@ STRIDE = 32  # of the coarsest grid of anchors: sides of the input are multiples
 CANDIDATES = 300  # boxes a kind that enter suppression; a picture with more marks than that has other problems
 DEFAULT_IOU = 0.6
 DEFAULT_SCORE = 0.25  # of models that come without a card: ultralytics' own default
+MOST_DECODED = 4096  # pixels of the longest side; less than twice that are decoded: at most 200 MB a worker
 # A box that lies inside a larger one with at least half its score is often a part of that logo; the factor keeps it in the
 # ranked list, below whole logos. Whether that helps depends on what a model learned to call one logo: its card says so.
 PART_INSIDE, PART_LARGER, PART_SCORE, PART_FACTOR = 0.8, 1.2, 0.5, 0.3
@@ -242,6 +243,18 @@ class Detector:
                 one = merge(own, wide, high, max_iou=self.settings.max_iou, max_boxes=max_boxes)
                 found.append(_at_full_scale(one, picture))
         return found
+
+    def decode_side(self, width: int, height: int, tiles: Tiles) -> int:
+        """The longest side to decode a picture of that full-scale size at, for tiles; 1 when it has none.
+
+        Twice what the network sees of them, so that marks of ten of its pixels have crops of twenty; bounded, as memory is.
+        """
+        columns, rows = grid(width, height, self.settings.size, tiles)
+        return (
+            min(MOST_DECODED, math.ceil(2 * self.settings.size * zoom(columns, rows)))
+            if (columns, rows) != (1, 1)
+            else 1
+        )
 
     def _looks(self, picture: Picture, tiles: Tiles, views: Views) -> list[Look]:
         high, wide = picture.pixels.shape[:2]
