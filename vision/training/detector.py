@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
-from vision.detect import Detector
-from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, decode, from_square, letterbox, to_input
+from vision.detect import AnyDetector, Detector
+from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, STRIDE, decode, from_square, letterbox, to_input
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.detector import Judged, best_f1, box_figures
 from vision.geometry import to_cxcywh_norm
@@ -40,7 +40,7 @@ from vision.training.detector_views import (
     vary_colours,
 )
 from vision.training.draw import draw_scene, expand, folder_pictures, load_stock
-from vision.training.export import export_model
+from vision.training.export import amend_card, export_model
 from vision.training.network import build_network
 from vision.training.self_labels import SelfLabels
 from vision.values import Detections
@@ -52,6 +52,8 @@ BACKBONE = 10  # the first layers of YOLOv8: features that COCO taught, trained 
 WARM_UP = 60  # steps
 TURNED = 0.12  # share of examples turned by a quarter, a half or three quarters
 AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
+CALIBRATION = 32  # pictures of each group that set the ranges of 8-bit arithmetic
+MOST_FRESH = 250  # photographs never shown, for the operating point
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,46 +435,19 @@ class DetectorRun:
             self.model.load_state_dict(kept)
         return found
 
-    def operating_points(self, *, parts: bool) -> tuple[dict[str, float], dict[str, Any]]:
-        """The score of each kind from which a box is reported, and how it was found.
-
-        It is the score of the best F1 on held-out pictures; for logos raised, where need be, until everyday photographs
-        that were not shown in training get no more than `photo_boxes` each.
-        """
-        points, record = {}, {}
-        for kind in KINDS:
-            wanted = [p for p in self.data.held_out if (p.looked_at if kind == "logo" else kind in p.kinds)]
-            score, f1 = best_f1(self._judged(self.best, wanted, kind, parts)) if wanted else (DEFAULT_SCORE, math.nan)
-            record[kind] = {"pictures": len(wanted), "best_f1": None if math.isnan(f1) else round(f1, 3), "at": score}
-            if kind == "logo" and self.config.get("photos"):
-                used = int(self.config.get("most_photos") or 0)
-                fresh = folder_pictures(self.config["photos"])[used : used + 200]
-                scores = [d.scores[[k == kind for k in d.kinds]] for d in self.detect(self.best, fresh, parts)]
-                if fresh:
-                    ranked = np.sort(np.concatenate(scores))[::-1]
-                    allowed = int(float(self.config["photo_boxes"]) * len(fresh))
-                    if allowed < len(ranked):
-                        score = max(score, math.ceil(float(ranked[allowed]) * 100 + 1e-6) / 100)
-                    a_photo = float((ranked >= score).sum() / len(fresh))
-                    record[kind] |= {"photos": len(fresh), "boxes_a_photo": round(a_photo, 3)}
-            points[kind] = round(score, 2)
-        return points, record
-
     def export(self, folder: Path) -> Path:
-        """Find the operating points of the best averaged weights and write the model folder; the folder."""
+        """Write the model folder of the best averaged weights, with the operating points of the exported model; the folder."""
         if self.rows:
             plot(self.rows, self.out / "metrics.png")
         held_out = {str(on): self.judge(self.best, parts=on) for on in (False, True)}
         parts = sum(held_out["True"].values()) > sum(held_out["False"].values())
-        points, record = self.operating_points(parts=parts)
         self.model.load_state_dict(self.best)
         card = {
             "name": f"{self.config.get('name', 'detector')}-{self.size}",
             "what": "finds logos and products in pictures of any size, whatever the brand",
             "architecture": "YOLOv8n (ultralytics)",
             "licence": "AGPL-3.0-only, as ultralytics asks; the pictures it learned from have terms of their own",
-            "operating_point": points,
-            "operating_point_from": record,
+            "operating_point": dict.fromkeys(KINDS, DEFAULT_SCORE),
             "nms_iou": DEFAULT_IOU,
             "part_suppression": parts,
             "part_suppression_from": {"held_out_without": held_out["False"], "held_out_with": held_out["True"]},
@@ -485,7 +460,14 @@ class DetectorRun:
                 "average_decay": AVERAGE_DECAY,
             },
         }
-        path = export_model(self.model, folder, size=self.size, names=KINDS, card=card)
+        inputs = calibration_inputs(self.data, self.size) if self.config.get("int8") else ()
+        path = export_model(self.model, folder, size=self.size, names=KINDS, card=card, calibration=inputs)
+        used = int(self.config.get("most_photos") or 0)
+        photos = folder_pictures(self.config.get("photos"))[used : used + MOST_FRESH]
+        points, record = operating_points(
+            Detector.load(path), self.data.held_out, photos, photo_boxes=float(self.config.get("photo_boxes", math.inf))
+        )
+        amend_card(path, {"operating_point": points, "operating_point_from": record})
         log.info("exported to %s", path)
         return path
 
@@ -529,6 +511,44 @@ class DetectorRun:
         self.best_step, self.best_figure = saved["best_step"], saved["best_figure"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
+
+
+def calibration_inputs(data: DetectorData, size: int) -> list[npt.NDArray[np.float32]]:
+    """Inputs of the model from training pictures of every group, to learn the ranges of its activations from."""
+    rng = np.random.default_rng(0)
+    found = []
+    for group in data.groups.values():
+        for index in rng.permutation(len(group))[:CALIBRATION]:
+            found.append(to_input([letterbox(group[index].pixels, size, STRIDE)[0]]))
+    return found
+
+
+def operating_points(
+    detector: AnyDetector, held_out: Sequence[LabelledPicture], photos: Sequence[Path], *, photo_boxes: float
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """The score of each kind from which a box is reported, and how it was found.
+
+    It is the score of the best F1 on held-out pictures; for logos raised, where need be, until everyday photographs
+    that were not shown in training get no more than `photo_boxes` each.
+    """
+    points, record = {}, {}
+    for kind in KINDS:
+        wanted = [p for p in held_out if (p.looked_at if kind == "logo" else kind in p.kinds)]
+        judged = [Judged.of(p, detector.detect([p.path], min_score=0.01)[0], kind) for p in wanted]
+        score, f1 = best_f1(judged) if judged else (DEFAULT_SCORE, math.nan)
+        record[kind] = {"pictures": len(wanted), "best_f1": None if math.isnan(f1) else round(f1, 3), "at": score}
+        if kind == "logo" and photos:
+            found = [detector.detect([p], min_score=0.01)[0] for p in photos]
+            ranked = np.sort(np.concatenate([d.scores[[k == kind for k in d.kinds]] for d in found]))[::-1]
+            allowed = min(int(photo_boxes * len(photos)), len(ranked)) if math.isfinite(photo_boxes) else len(ranked)
+            if allowed < len(ranked):
+                score = max(score, math.ceil(float(ranked[allowed]) * 100 + 1e-6) / 100)
+            record[kind] |= {
+                "photos": len(photos),
+                "boxes_a_photo": round(float((ranked >= score).sum() / len(photos)), 3),
+            }
+        points[kind] = round(score, 2)
+    return points, record
 
 
 def cpu_has_bf16() -> bool:

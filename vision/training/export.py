@@ -21,6 +21,7 @@ from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, GREY, STRIDE, kinds_o
 from vision.errors import BackendError, UsageError, WeightsError, package_missing
 from vision.training.network import quiet_ultralytics
 from vision.training.onnx_files import halve
+from vision.training.quantize import Floats, quantize
 
 OPSET = 17
 PREPROCESSING = {
@@ -32,18 +33,27 @@ PREPROCESSING = {
 }
 
 
-def export_model(network: nn.Module, folder: Path, *, size: int, names: Sequence[str], card: Mapping[str, Any]) -> Path:
+def export_model(
+    network: nn.Module,
+    folder: Path,
+    *,
+    size: int,
+    names: Sequence[str],
+    card: Mapping[str, Any],
+    calibration: Sequence[Floats] = (),
+) -> Path:
     """Write the three files of a model folder; the folder.
 
     network: an ultralytics detection network; it is not changed. size: longest side at which it is used unless asked otherwise,
     in pixels, a multiple of 32. names: its classes. card: what is known of it beyond what follows from the files.
+    calibration: inputs of the model, (1, 3, height, width) float32; with them its convolutions run in 8 bits.
     The ONNX model takes `images` (n, 3, height, width) float32 in [0, 1], both sides any multiples of 32, and gives `output0`
     (n, 4 + classes, anchors): centre, size in input pixels, and a score in [0, 1] for each class.
     """
     if size % STRIDE or size < STRIDE:
         raise UsageError("bad_option", f"image size {size} is not a multiple of {STRIDE}")
     folder.mkdir(parents=True, exist_ok=True)
-    weights.write_atomically(folder / "model.onnx", _onnx(network, size, names))
+    weights.write_atomically(folder / "model.onnx", _onnx(network, size, names, calibration))
     weights.write_atomically(folder / "model.safetensors", _safetensors(network, names))
     full = {
         "schema": weights.CARD_SCHEMA,
@@ -52,11 +62,19 @@ def export_model(network: nn.Module, folder: Path, *, size: int, names: Sequence
         "classes": list(names),
         "input": {"size": size, **PREPROCESSING},
         "output": "centre x, centre y, width, height in input pixels, then one score a class",
+        "arithmetic": "8-bit convolutions" if calibration else "float32",
         "onnx_sha256": weights.digest(folder / "model.onnx"),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     weights.write_atomically(folder / "card.json", (json.dumps(full, indent=1, ensure_ascii=False) + "\n").encode())
     return folder
+
+
+def amend_card(folder: Path, known: Mapping[str, Any]) -> None:
+    """Write more into the card of a model folder; the model files stay as they are."""
+    path = folder / "card.json"
+    card = {**json.loads(path.read_text(encoding="utf-8")), **known}
+    weights.write_atomically(path, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def import_weights(pt: Path, out: Path, *, trust_pickle: bool, image_size: int | None = None) -> Path:
@@ -99,7 +117,7 @@ def import_weights(pt: Path, out: Path, *, trust_pickle: bool, image_size: int |
     return export_model(network.float(), out, size=image_size, names=names, card=card)
 
 
-def _onnx(network: nn.Module, size: int, names: Sequence[str]) -> bytes:
+def _onnx(network: nn.Module, size: int, names: Sequence[str], calibration: Sequence[Floats]) -> bytes:
     """The network as ONNX bytes, any number of pictures a batch and of any shape; ultralytics' own keys in the metadata."""
     import io
 
@@ -142,6 +160,8 @@ def _onnx(network: nn.Module, size: int, names: Sequence[str]) -> bytes:
     for key, value in {"names": str(dict(enumerate(names))), "imgsz": str([size, size]), "task": "detect"}.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
+    if calibration:
+        graph = quantize(graph, calibration)
     halve(graph)
     return bytes(graph.SerializeToString())
 
