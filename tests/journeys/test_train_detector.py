@@ -17,6 +17,8 @@ from vision import weights  # noqa: E402
 from vision.detect import Detector  # noqa: E402
 from vision.detect.yolo import letterbox, to_input  # noqa: E402
 from vision.errors import UsageError, WeightsError  # noqa: E402
+from vision.geometry import iou  # noqa: E402
+from vision.images import read_picture  # noqa: E402
 from vision.training.config import load_config  # noqa: E402
 from vision.training.detector import (  # noqa: E402
     DetectorData,
@@ -272,3 +274,21 @@ def test_sources_that_are_left_out_are_not_read(tiny_set: Path, tmp_path: Path) 
         stage["shares"] = {"logos": 1}
     with pytest.raises(DatasetError, match="logos"):
         load_data(config)
+
+
+def test_8_bit_convolutions_find_what_float_ones_find(tmp_path: Path) -> None:
+    root = TINY.parents[1]
+    network = build_network(str(root / "weights" / "detector" / "model.safetensors"))
+    pictures = sorted((root / "datasets" / "samples").glob("*.jpg"))
+    inputs = [to_input([letterbox(read_picture(p).pixels, 416)[0]]) for p in pictures]
+    card = json.loads((root / "weights" / "detector" / "card.json").read_text(encoding="utf-8"))
+    kept = {k: card[k] for k in ("name", "operating_point", "nms_iou", "part_suppression")}
+    detectors = []
+    for name, calibration in (("float", []), ("int8", inputs)):
+        export_model(network, tmp_path / name, size=416, names=("logo", "product"), card=kept, calibration=calibration)
+        detectors.append(Detector.load(tmp_path / name))
+    sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("float", "int8")]
+    assert sizes[1] < 0.7 * sizes[0]
+    for expected, found in zip(*(d.detect(pictures, min_score=0.3) for d in detectors), strict=True):
+        sure = expected.scores >= 0.4
+        assert (iou(expected.boxes[sure], found.boxes).max(axis=1, initial=0) >= 0.8).all()
