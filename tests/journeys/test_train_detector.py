@@ -279,7 +279,7 @@ def test_sources_that_are_left_out_are_not_read(tiny_set: Path, tmp_path: Path) 
 def test_8_bit_convolutions_find_what_float_ones_find(tmp_path: Path) -> None:
     root = TINY.parents[1]
     network = build_network(str(root / "weights" / "detector" / "model.safetensors"))
-    pictures = sorted((root / "datasets" / "samples").glob("*.jpg"))
+    pictures = sorted((root / "datasets" / "samples" / "images").glob("*.jpg"))
     inputs = [to_input([letterbox(read_picture(p).pixels, 416)[0]]) for p in pictures]
     card = json.loads((root / "weights" / "detector" / "card.json").read_text(encoding="utf-8"))
     kept = {k: card[k] for k in ("name", "operating_point", "nms_iou", "part_suppression")}
