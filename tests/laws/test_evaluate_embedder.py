@@ -65,7 +65,7 @@ def truth(tmp_path):
 def test_boxes_are_cut_with_their_padding_and_keep_their_brand(truth):
     crops = embed_boxes(MeanColour(), truth)
     assert crops.keys.tolist() == ["rouge", "vert", "rouge", "nowhere"]
-    assert crops.pictures.tolist() == ["dev0.png", "dev0.png", "dev1.png", "dev2.png"]
+    assert crops.pictures.tolist() == [str(truth.parent / f"dev{n}.png") for n in (0, 0, 1, 2)]
     # 20 x 30 of red, and 7.5 % of grey on each side rounded outwards to whole pixels: 24 x 36
     share = 20 * 30 / (24 * 36)
     expected = share * np.array(RED) + (1 - share) * np.array(GREY)

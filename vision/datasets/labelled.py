@@ -1,16 +1,16 @@
-"""Real labelled pictures: jsonl rows become pictures with boxes, the unboxed logos that were found later among them.
+"""Labelled pictures: the nouns of this room, lists of names, and the sets that training and evaluation read.
 
-A set is a jsonl file with rows {"image", "width", "height", "boxes": [{"box", "kind", "brand"}], "exhaustive"}; images are
-relative to the file. An `extra_boxes.jsonl` beside it lists logos that the source left unboxed: sure ones are logos like all
-others, unsure ones and groups are regions where a logo is neither taught nor punished.
+A set is a file or folder of any format that `reading.py` knows. Our own is a jsonl file with rows {"image", "width", "height",
+"boxes": [{"box", "kind", "brand"}], "exhaustive"}; images are relative to the file. An `extra_boxes.jsonl` beside it lists logos
+that the source left unboxed: sure ones are logos like all others, unsure ones and groups are regions where a logo is neither
+taught nor punished.
 """
 
 from __future__ import annotations
 
-import json
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,28 @@ from vision.values import Box
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """One box of a labelled picture. brand: null when not known. ignore: neither taught nor punished. extra: not the source's."""
+    """One box of a labelled picture, as its source has it: it may reach outside or have no area (`vision datasets check`).
+
+    brand: null when not known. ignore: neither taught nor punished. extra: not the source's. label: the source's own name of the
+    class, where it says more than kind and brand. fields: whatever else the source said, as plain JSON.
+    """
 
     box: Box
     kind: str
     brand: str | None = None
     ignore: bool = False
     extra: bool = False
+    label: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """One picture of a set. looked_at: its unboxed logos were searched for by eye. kinds: the kinds that its source boxes."""
+    """One picture of a set. looked_at: its unboxed logos were searched for by eye. kinds: the kinds that its source boxes.
+
+    split: "train", "val", "test" or what else its source calls it; null when it says nothing. exhaustive: nothing is unboxed.
+    fields: whatever else the source said, as plain JSON.
+    """
 
     path: Path
     width: int
@@ -40,6 +50,9 @@ class LabelledPicture:
     source: str
     looked_at: bool
     kinds: frozenset[str]
+    split: str | None = None
+    exhaustive: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def brand_key(name: str) -> str:
@@ -55,6 +68,11 @@ def is_kin(name: str, brands: Iterable[str]) -> bool:
     return any("".join(words[: i + 1]) in keys for i in range(len(words)))
 
 
+def brands_of(picture: LabelledPicture) -> list[str]:
+    """The brands that a picture is said to show: of its boxes, and of the picture as a whole ("image_brands")."""
+    return [b.brand for b in picture.boxes if b.brand] + list(picture.fields.get("image_brands", []))
+
+
 def read_names(path: str | None) -> tuple[str, ...]:
     """The lines of a list of brand names; empty when no list is named. Raises DatasetError (missing)."""
     if not path:
@@ -66,68 +84,23 @@ def read_names(path: str | None) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def read_set(path: Path, *, brands_left_out: Iterable[str] = ()) -> list[LabelledPicture]:
-    """The pictures of one jsonl file, in its order; pictures with a box of `brands_left_out` or their kin are dropped.
+def read_set(path: Path, *, brands_left_out: Iterable[str] = (), extra_boxes: bool = True) -> list[LabelledPicture]:
+    """The pictures of a set in its order; those with a box of `brands_left_out` or their kin are dropped.
 
-    Raises DatasetError (missing, bad_label) with the line number.
+    path: a file or folder of any format, and `data.yaml#train` for one split of it. extra_boxes: with those beside a jsonl file.
+    Raises DatasetError: missing; bad_label with file and line for the first label that makes no sense; leaking_split for a set
+    with several splits of which none was chosen.
     """
-    left_out = tuple(brands_left_out)
-    rows = _rows(path)
-    beside = path.with_name("extra_boxes.jsonl")
-    again = {row["image"]: row for row in _rows(beside)} if beside.is_file() else {}
-    kinds = frozenset(b.get("kind", "logo") for row in rows for b in row["boxes"])
-    pictures = []
-    for row in rows:
-        boxes = _boxes(row, again.get(row["image"]))
-        named = [b.brand for b in boxes if b.brand] + list(row.get("image_brands", []))
-        if any(is_kin(name, left_out) for name in named):
-            continue
-        image = path.parent / row["image"]
-        pictures.append(
-            LabelledPicture(
-                image,
-                row["width"],
-                row["height"],
-                boxes,
-                path.parent.name,
-                row["image"] in again or bool(row.get("exhaustive")),
-                kinds,
-            )
+    from vision.datasets.reading import read_any
+
+    found = read_any(path, strict=True, extra_boxes=extra_boxes)
+    splits = sorted({p.split or "no split" for p in found.pictures})
+    if len(splits) > 1:
+        raise DatasetError(
+            "leaking_split",
+            f"pictures of several splits: {', '.join(splits)}",
+            path=str(path),
+            hint=f"choose one: {path}#{'train' if 'train' in splits else splits[-1]}",
         )
-    return pictures
-
-
-def _boxes(row: dict[str, Any], again: dict[str, Any] | None) -> tuple[LabelledBox, ...]:
-    tight = dict(again.get("tight", [])) if again else {}
-    left_out = set(again.get("double", [])) if again else set()
-    doubted = set(again.get("doubt", [])) if again else set()
-    found = []
-    for index, box in enumerate(row["boxes"]):
-        if index in left_out:
-            continue
-        brand = None if index in doubted else box.get("brand")
-        found.append(LabelledBox(_xyxy(tight.get(index, box["box"])), box.get("kind", "logo"), brand))
-    for extra in again["extra"] if again else []:
-        unsure = not extra.get("sure", True) or bool(extra.get("group"))
-        found.append(LabelledBox(_xyxy(extra["box"]), "logo", extra.get("brand"), ignore=unsure, extra=True))
-    return tuple(found)
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such set", path=str(path)) from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise DatasetError("bad_label", f"line {number} is no JSON: {error}", path=str(path)) from None
-    return rows
-
-
-def _xyxy(values: list[float]) -> Box:
-    left, top, right, bottom = (float(v) for v in values)
-    return (left, top, right, bottom)
+    left_out = tuple(brands_left_out)
+    return [p for p in found.pictures if not any(is_kin(name, left_out) for name in brands_of(p))]

@@ -6,7 +6,6 @@ measures. Brands are compared under their library names, so that a box "Google" 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision.datasets.labelled import read_set
 from vision.embed import EmbedderLike
-from vision.errors import DatasetError
 from vision.evaluate.metrics import first_right_rank, recall_at_k
 from vision.geometry import crop, pad
 from vision.images import read_picture
@@ -39,21 +38,15 @@ class Crops:
 def embed_boxes(embedder: EmbedderLike, truth: Path) -> Crops:
     """Every box of a set that names a brand, padded, cut and embedded. Raises DatasetError (missing, bad_label)."""
     keys, pictures, crops = [], [], []
-    try:
-        rows = [json.loads(line) for line in truth.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such set", path=str(truth)) from None
-    except ValueError as error:
-        raise DatasetError("bad_label", f"no JSON: {error}", path=str(truth)) from None
-    for row in rows:
-        named = [b for b in row["boxes"] if b.get("brand")]
+    for labelled in read_set(truth, extra_boxes=False):
+        named = [(b.box, b.brand) for b in labelled.boxes if b.brand and not b.ignore]
         if not named:
             continue
-        picture = read_picture(truth.parent / row["image"])
-        boxes = np.array([b["box"] for b in named], dtype=np.float32)
-        for label, box in zip(named, pad(boxes, PADDING, picture.width, picture.height), strict=True):
-            keys.append(fold(canonical(str(label["brand"]))))
-            pictures.append(str(row["image"]))
+        picture = read_picture(labelled.path)
+        boxes = np.array([box for box, _ in named], dtype=np.float32)
+        for (_, brand), box in zip(named, pad(boxes, PADDING, picture.width, picture.height), strict=True):
+            keys.append(fold(canonical(brand)))
+            pictures.append(str(labelled.path))
             crops.append(crop(picture.pixels, box))
     return Crops(np.array(keys, dtype=np.str_), np.array(pictures, dtype=np.str_), embedder.embed_images(crops))
 

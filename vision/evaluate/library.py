@@ -6,7 +6,6 @@ brand's ("Google Drive" for Google) is kin, and the figures stand with and witho
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision import geometry
-from vision.errors import DatasetError
+from vision.datasets.labelled import read_set
 from vision.evaluate.metrics import bootstrap_interval
 from vision.images import read_picture
 from vision.library import Library
@@ -79,18 +78,17 @@ def look_up(library: Library, truth: Path) -> tuple[list[LookUp], int]:
     wanted: list[tuple[Path, Box, str]] = []
     crops: list[Pixels] = []
     others = 0
-    for row in _rows(truth):
-        named = [b for b in row["boxes"] if b.get("brand") and b.get("kind", "logo") == "logo"]
-        held = [b for b in named if b["brand"] in library]
+    for labelled in read_set(truth, extra_boxes=False):
+        named = [(b.box, b.brand) for b in labelled.boxes if b.brand and b.kind == "logo" and not b.ignore]
+        held = [(box, brand) for box, brand in named if brand in library]
         others += len(named) - len(held)
         if not held:
             continue
-        path = truth.parent / row["image"]
-        picture = read_picture(path)
-        boxes = np.array([b["box"] for b in held], dtype=np.float32)
-        for label, place in zip(held, geometry.pad(boxes, PADDING, picture.width, picture.height), strict=True):
-            left, top, right, bottom = (float(v) for v in label["box"])
-            wanted.append((path, (left, top, right, bottom), library.brand(label["brand"]).name))
+        picture = read_picture(labelled.path)
+        boxes = np.array([box for box, _ in held], dtype=np.float32)
+        padded = geometry.pad(boxes, PADDING, picture.width, picture.height)
+        for (box, brand), place in zip(held, padded, strict=True):
+            wanted.append((labelled.path, box, library.brand(brand).name))
             crops.append(geometry.crop(picture.pixels, place).copy())
     answers = library.search_embeddings(library.embedder.embed_images(crops), k=_TOP)
     return [
@@ -154,13 +152,3 @@ def _share(flags: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
 
 def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 4)
-
-
-def _rows(truth: Path) -> list[dict[str, Any]]:
-    try:
-        lines = truth.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such set", path=str(truth)) from None
-    except ValueError as error:
-        raise DatasetError("bad_label", f"no JSON: {error}", path=str(truth)) from None

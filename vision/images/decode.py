@@ -26,7 +26,7 @@ from PIL import Image
 from vision.errors import PictureError, UsageError
 from vision.images.colour import profile_transform, to_srgb
 from vision.images.files import read_file
-from vision.images.formats import HEAD_BYTES, JPEG, TIFF, recognise
+from vision.images.formats import HEAD_BYTES, JPEG, PNG, TIFF, WEBP, recognise
 from vision.values import Picture, Pixels
 
 MAX_PIXELS = 100_000_000
@@ -103,6 +103,27 @@ def read_picture(source: Any, *, max_pixels: int = MAX_PIXELS, reduce_to: int | 
         return _from_bytes(read_file(path), path, max_pixels, reduce_to)
     except PictureError as error:
         error.path = path
+        raise
+
+
+def read_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height of the upright picture of a file, as `read_picture` gives them, without decoding where that can be.
+
+    A file whose header is sound may still be cut short. Raises PictureError.
+    """
+    try:
+        data = read_file(path)
+        kind = recognise(data[:HEAD_BYTES])
+        if kind not in (JPEG, WEBP, PNG):  # the others settle their size or their orientation when they are decoded
+            whole = _from_bytes(data, os.fsdecode(path), max_pixels, None)
+            return whole.width, whole.height
+        with _pillow_errors(kind.name), _pillow_limit.lifted_for(max_pixels // 2):
+            image = kind.open(io.BytesIO(data))
+            _check_size(image.width, image.height, max_pixels)
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except PictureError as error:
+        error.path = os.fsdecode(path)
         raise
 
 
