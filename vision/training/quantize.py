@@ -1,0 +1,75 @@
+"""ONNX models in 8 bits: convolutions of integers, twice as fast on CPUs with VNNI instructions, in a third of the bytes."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.errors import package_missing
+
+Floats = npt.NDArray[np.float32]
+
+
+class _Inputs:
+    """Calibration inputs as onnxruntime asks for them: one at a time, then None."""
+
+    def __init__(self, name: str, inputs: Sequence[Floats]) -> None:
+        self._name, self._inputs = name, iter(inputs)
+
+    def get_next(self) -> dict[str, Floats] | None:
+        found = next(self._inputs, None)
+        return None if found is None else {self._name: found}
+
+    def __iter__(self) -> Iterator[dict[str, Floats]]:
+        return iter(self.get_next, None)
+
+
+def quantize(model: Any, inputs: Sequence[Floats]) -> Any:
+    """The `onnx.ModelProto` with its convolutions in 8 bits; metadata and other nodes stay as they are.
+
+    inputs: what the model is run on to learn the ranges of its activations, each (1, 3, height, width) float32.
+    Convolutions without an activation behind them stay in float: they give the answer. Weights use 7 of their 8 bits, one scale
+    a channel, so that the sums of pairs fit 16 bits and CPUs without VNNI give the same answers as those with it
+    (onnxruntime, "Quantize ONNX models": when to use reduce-range).
+    Raises BackendError (package_missing).
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    except ImportError:
+        raise package_missing("onnx", "train") from None
+    with tempfile.TemporaryDirectory(prefix="vision-quantize-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, before)
+        quantize_static(
+            before,
+            after,
+            _Inputs(model.graph.input[0].name, inputs),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=_answers(model),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        quantized = onnx.load(after)
+    del quantized.metadata_props[:]
+    quantized.metadata_props.extend(model.metadata_props)
+    return quantized
+
+
+def _answers(model: Any) -> list[str]:
+    """Names of the convolutions whose result no activation takes."""
+    activated = {
+        name for node in model.graph.node if node.op_type in {"Sigmoid", "Relu", "Clip"} for name in node.input
+    }
+    return [n.name for n in model.graph.node if n.op_type == "Conv" and not set(n.output) & activated]
