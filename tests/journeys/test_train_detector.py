@@ -290,5 +290,5 @@ def test_8_bit_convolutions_find_what_float_ones_find(tmp_path: Path) -> None:
     sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("float", "int8")]
     assert sizes[1] < 0.7 * sizes[0]
     for expected, found in zip(*(d.detect(pictures, min_score=0.3) for d in detectors), strict=True):
-        sure = expected.scores >= 0.4
+        sure = expected.scores >= 0.6  # of doubtful boxes suppression may keep another
         assert (iou(expected.boxes[sure], found.boxes).max(axis=1, initial=0) >= 0.8).all()
