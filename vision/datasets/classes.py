@@ -11,14 +11,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from vision.datasets.files import read_yaml, shown
 from vision.datasets.labelled import LabelledBox, brand_key
 from vision.errors import DatasetError
 
-Naming = Literal["label", "kind", "brand"]
-NAMINGS: tuple[str, ...] = get_args(Naming)
 LABELLED_KINDS = ("logo", "product")
 
 # fmt: off

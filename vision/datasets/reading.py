@@ -6,17 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
-from vision.datasets import coco, jsonl, table, voc, yolo
+from vision.datasets import FORMATS, coco, jsonl, table, voc, yolo
 from vision.datasets.classes import Meaning, class_name
 from vision.datasets.files import SPLITS
 from vision.datasets.intake import Fault, Intake
 from vision.datasets.labelled import LabelledPicture
 from vision.errors import DatasetError, UsageError
 
-Format = Literal["coco", "voc", "yolo", "csv", "jsonl"]
-FORMATS: tuple[str, ...] = get_args(Format)
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",

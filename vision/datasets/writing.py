@@ -13,17 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
 
-from vision.datasets import coco, jsonl, table, voc, yolo
-from vision.datasets.classes import NAMINGS, class_name, default_meaning, label_of
+from vision.datasets import FORMATS, IMAGES, NAMINGS, coco, jsonl, table, voc, yolo
+from vision.datasets.classes import class_name, default_meaning, label_of
 from vision.datasets.intake import Fault
 from vision.datasets.labelled import LabelledPicture
-from vision.datasets.reading import FORMATS
 from vision.errors import DatasetError, UsageError
 
-Images = Literal["copy", "link", "leave"]
-IMAGES: tuple[str, ...] = get_args(Images)
 _LONGEST_NAME = 120
 
 

@@ -80,15 +80,16 @@ def outlined(scene: Scene) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:
-    """The files of path patterns, in order. Raises DatasetError (missing) when a pattern has none."""
+    """The files of path patterns, in order; "data.yaml#train" keeps its split. Raises DatasetError (missing) for none."""
     found: list[Path] = []
     for pattern in patterns:
-        path = Path(pattern)
+        base, mark, split = pattern.partition("#")
+        path = Path(base)
         parts = path.parts[1:] if path.is_absolute() else path.parts
         paths = sorted((Path(path.anchor) if path.is_absolute() else Path()).glob(str(Path(*parts))))
         if not paths:
             raise DatasetError("missing", "no such set", path=pattern)
-        found += paths
+        found += [path.with_name(f"{path.name}{mark}{split}") for path in paths]
     return found
 
 
