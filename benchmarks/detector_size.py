@@ -12,9 +12,10 @@ Figures of logos, from score 0.01: AP50 against the boxes of the source ("plain"
 were searched for by eye are measured, unless the file was never searched.
 
 sizes: squares and rectangles of each size, and pairs of sizes merged. parts: parts of larger boxes pushed down or not.
-views: mirrored and turned looks merged, on the upright pictures. turned: mirrored, turned and upside-down copies of the pictures,
-one look each: recall@10 is printed beside that of the upright ones. tiles: walls of pictures pasted together, as there are no
-large labelled photographs: measured pictures at half their size among photographs of `photos`, 12 to a wall of 2000 x 1500.
+views: mirrored and turned looks merged, on the upright pictures, and tiles, which have nothing to add there.
+turned: mirrored, turned and upside-down copies of the pictures, one look each, recall@10 beside that of the upright ones.
+tiles: walls of pictures pasted together, as there are no large labelled photographs: measured pictures at half their size
+among photographs of `photos`, 12 to a wall of 2000 x 1500.
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ def part_runs(detector: Detector) -> dict[str, Run]:
 
 
 def view_runs(detector: Detector) -> dict[str, Run]:
-    return {f"views {views}": detect_with(detector, views=views) for views in VIEWS}
+    runs = {f"views {views}": detect_with(detector, views=views) for views in VIEWS}
+    return runs | {"tiles 2": detect_with(detector, tiles=2)}
 
 
 def table(runs: dict[str, Run], cases: Sequence[Case], repeats: int) -> dict[str, dict[str, float]]:

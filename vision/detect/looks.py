@@ -28,15 +28,17 @@ VIEWS: dict[str, tuple[tuple[bool, int], ...]] = {
     "turns": ((False, 0), (False, 1), (False, 2), (False, 3)),
     "all": tuple((mirrored, turns) for mirrored in (False, True) for turns in range(4)),
 }
-# "auto" looks closer only at pictures this many times longer than the network's input, with tiles of this many of its lengths
-AUTO_FROM, AUTO_TILE, AUTO_MOST = 4.0, 2.5, 3
-MOST_TILES = 8  # along a side; 64 tiles take seconds, and a tile then shows a sixth of the side
+# "auto" looks closer at pictures from this many input lengths on, where a mark of 32 pixels shrinks to ten, with tiles of this
+# many lengths; four along a side are thirteen looks at a photograph.
+AUTO_FROM, AUTO_TILE, AUTO_MOST = 3, 2, 4
+MOST_TILES = 8  # along a side; 64 tiles take seconds
 OVERLAP = 0.2  # of a tile's side: what is smaller lies whole in one of two neighbours
 # A box that ends this near to an inner border of its tile, in shares of the tile's side, was cut there: the neighbour or the
-# whole picture has it whole. Boxes of cut marks end within two of 416 input pixels of the border.
-CUT = 0.01
+# whole picture has it whole. Half as much leaves halves, twice as much finds no more of them (`benchmarks/detector_size.py`,
+# table views, on ordinary pictures, where tiles have nothing to add).
+CUT = 0.02
 POOL = 1000  # boxes of all looks that are compared with each other
-INSIDE, LARGER, STRONG = 0.8, 1.2, 0.5  # as parts of logos are told in one look
+INSIDE, LARGER, STRONG = 0.8, 1.2, 0.5  # as `without_parts` tells parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +148,29 @@ def merge(
 ) -> Detections:
     """What several looks found, all in pixels of the (height, width) picture, as one list without doubles, best first.
 
-    Left out are boxes that were cut at the border of their tile; boxes of a tile that lie in a larger one which another part of
-    the picture gave at least half their score; and, by kind, boxes that overlap a better one by more than `max_iou`.
+    Left out are boxes that were cut at the border of their tile; boxes of a tile that lie in a larger one with at least half
+    their score which the tile does not show whole, so that it could not tell a part from a mark; and, by kind, boxes that
+    overlap a better one by more than `max_iou`.
     """
     if len(found) == 1:
         return found[0][1]
     uncut = [d if not look.tile else _chosen(d, ~look.cuts(d.boxes, width, height)) for look, d in found]
     counts = [len(d) for d in uncut]
-    parts = [(look.left, look.top, look.right, look.bottom) for look, _ in found]
-    part = np.repeat([parts.index(p) for p in parts], counts)
-    tile = np.repeat([look.tile for look, _ in found], counts)
+    seen = np.repeat([(look.left, look.top, look.right, look.bottom) for look, _ in found], counts, axis=0)
     pool = _pooled(uncut)
     best = np.argsort(-pool.scores, kind="stable")[:POOL]
-    pool, part, tile = _chosen(pool, best), part[best], tile[best]
+    pool, seen = _chosen(pool, best), seen[best]
     kinds, sizes = np.array(pool.kinds, str), area(pool.boxes)
     holds = intersection(pool.boxes, pool.boxes) >= INSIDE * np.maximum(sizes[:, None], 1e-6)
     holds &= sizes[None, :] > LARGER * sizes[:, None]
     holds &= pool.scores[None, :] >= STRONG * pool.scores[:, None]
-    holds &= (kinds[None, :] == kinds[:, None]) & (part[None, :] != part[:, None])
-    left = ~(tile & holds.any(axis=1))
+    holds &= kinds[None, :] == kinds[:, None]
+    # a row for each box with what its look shows, a column for each box that may hold it: does it reach beyond that?
+    slack = CUT * (seen[:, None, 2:] - seen[:, None, :2])
+    holds &= (
+        (pool.boxes[None, :, :2] < seen[:, None, :2] - slack) | (pool.boxes[None, :, 2:] > seen[:, None, 2:] + slack)
+    ).any(axis=2)
+    left = ~holds.any(axis=1)
     for kind in dict.fromkeys(pool.kinds):
         own = np.flatnonzero(left & (kinds == kind))
         left[own] = False
