@@ -1,10 +1,12 @@
 """Our suppression against torchvision's, our average precision against COCO's."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from vision import geometry
-from vision.evaluate.detector import IOU_STEPS, Judged, ap, as_boxes
+from vision.evaluate.boxes import IOU_STEPS, Judged, ap, as_boxes, precision_of
 
 
 def some_boxes(seed: int, n: int) -> np.ndarray:
@@ -52,3 +54,31 @@ def test_average_precision_is_that_of_coco() -> None:
     ours = [ap(pictures), float(np.mean([ap(pictures, float(t)) for t in IOU_STEPS]))]
     assert 0.1 < ours[1] < ours[0] < 0.99
     np.testing.assert_allclose(ours, [judge.stats[1], judge.stats[0]], atol=0.002)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hits_and_ignored_regions_are_those_of_coco(seed: int) -> None:
+    pytest.importorskip("faster_coco_eval")
+    from vision.evaluate.coco import coco_figures
+    from vision.evaluate.truth import Target, Truth, see
+    from vision.values import Finding, Result
+
+    rng = np.random.default_rng(seed)
+    seen = []
+    for image in range(12):
+        true, regions = some_boxes(seed + 100 * image, 4), some_boxes(seed + 100 * image + 50, 2)
+        near = np.concatenate([true, regions, regions]) + rng.normal(0, 2, (8, 4)).astype(np.float32)
+        near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)  # every box has an area
+        boxes = np.concatenate([near, some_boxes(seed + 100 * image + 70, 5)])
+        found = tuple(
+            Finding("logo", tuple(map(float, box)), float(score), "unknown", None, None, 0.0)
+            for box, score in zip(boxes, np.sort(rng.integers(1, 40, 13) / 40)[::-1], strict=True)  # many are equal
+        )
+        truth = {"logo": {"boxed": Truth(tuple(b[None] for b in true), regions)}}
+        target = Target(Path("a"), f"{image}.png", 140, 140, truth)
+        seen.append(see(target, Result("a", None, 140, 140, "ok", None, found), "logo"))
+    theirs = coco_figures(seen, {"small": (0, 20), "others": (20, 1e5)})
+    ours = precision_of([s.ranked["boxed"] for s in seen])
+    assert ours == pytest.approx(theirs["ap50"], abs=1e-9)
+    assert 0.1 < theirs["ap50_95"] < ours < 0.9
+    assert min(theirs["ap50 small"], theirs["ap50 others"]) <= ours <= max(theirs["ap50 small"], theirs["ap50 others"])

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from vision.errors import UsageError
+
+if TYPE_CHECKING:
+    from vision.evaluate.tables import Table
+
+KINDS = ("logo", "product")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,19 +27,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         epilog="Example: vision evaluate detector datasets/samples/truth.jsonl",
     )
     actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True)
-    detector = actions.add_parser(
-        "detector",
-        help="boxes: AP50, AP50-95, recall@10",
-        description="Class-agnostic figures of the logo boxes, over the whole ranked list.",
-        epilog="Example: vision evaluate detector datasets/samples/truth.jsonl --out runs/evaluation",
-    )
-    detector.add_argument("data", type=Path, metavar="TRUTH.jsonl")
-    detector.add_argument("--detector", metavar="PATH", help="your own YOLO export (the shipped one)")
-    detector.add_argument(
-        "--out", type=Path, default=Path("runs/evaluate-detector"), metavar="DIR", help="folder for the rows"
-    )
-    detector.add_argument("--json", action="store_true", help="print the figures as JSON")
-    detector.set_defaults(run=run_detector)
+    _register_detector(actions)
     embedder = actions.add_parser(
         "embedder",
         help="brands of true boxes: top-1, top-5 against clean drawings, and against a few photographs",
@@ -52,12 +51,136 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     library.set_defaults(run=run_library)
 
 
-def run_detector(args: argparse.Namespace) -> int:
-    """Measure boxes."""
-    from vision.detect import Detector
-    from vision.evaluate.detector import evaluate_detector
+def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    detector = actions.add_parser(
+        "detector",
+        help="boxes: average precision, recall, false boxes, worst pictures; compare what was tried",
+        description="Class-agnostic figures of boxes with 95 %% intervals, by set, kind and size, on the whole ranked list and "
+        "at the operating point. DIR gets the rows of each set (results.jsonl), figures.json, figures.csv, curves.png, worst.jpg "
+        "and worst.jsonl. Needs the extra evaluate.",
+        epilog="Example: vision evaluate detector datasets/samples/truth.jsonl --out runs/evaluation",
+    )
+    detector.add_argument(
+        "data",
+        type=Path,
+        nargs="*",
+        metavar="DATA",
+        help="labelled sets of any format; a YAML's split as data.yaml#val",
+    )
+    detector.add_argument(
+        "--out", type=Path, default=Path("runs/evaluate-detector"), metavar="DIR", help="where rows and figures go"
+    )
+    detector.add_argument("--kind", choices=["logo", "product", "all"], default="all", help="what is judged (all)")
+    detector.add_argument("--detector", metavar="PATH", help="your own YOLO export or model folder (the shipped one)")
+    detector.add_argument("--size", type=int, metavar="N", help="longest side of its input (the model's own)")
+    detector.add_argument("--tiles", default="off", metavar="auto|off|N", help="look at N × N tiles too (off)")
+    detector.add_argument(
+        "--views", default="off", metavar="off|flip|turns|all", help="look at mirrored and turned pictures too (off)"
+    )
+    detector.add_argument(
+        "--results", type=Path, metavar="RESULTS.jsonl", help="judge these rows, or an earlier DIR, without detecting"
+    )
+    detector.add_argument(
+        "--photos", type=Path, metavar="FOLDER", help="pictures without brands: what is reported there"
+    )
+    detector.add_argument("--score", type=float, metavar="S", help="operating point (the model's own)")
+    detector.add_argument("--threads", type=int, metavar="N", help="pictures examined at once (one a core)")
+    detector.add_argument(
+        "--compare", type=Path, nargs="+", metavar="RUN", help="table of runs: folders of trainings and of evaluations"
+    )
+    detector.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    detector.add_argument("--note", type=Path, metavar="FOLDER", help="keep the main figures in the card of this model")
+    detector.add_argument("--json", action="store_true", help="print the figures as JSON")
+    detector.set_defaults(run=run_detector)
 
-    return _show(evaluate_detector(Detector.load(args.detector), args.data, args.out), args.json)
+
+def run_detector(args: argparse.Namespace) -> int:
+    """Measure boxes, or compare what was measured."""
+    if args.compare:
+        if args.data or args.results or args.photos:
+            raise UsageError("bad_option", "--compare takes folders of runs, and nothing else is measured with it")
+        from vision.evaluate.compare import compare, tables
+
+        compared = compare(args.compare)
+        return _print(compared, tables(compared), args)
+    from vision.evaluate.detector import evaluate_detector
+    from vision.evaluate.figures import plain, slices_of
+    from vision.evaluate.tables import figure_table
+
+    detector, looks = None, {}
+    if args.results is None:
+        from vision.detect import Detector
+
+        detector = Detector.load(args.detector, size=args.size)
+        looks = {k: v for k, v in (("tiles", _tiles(args.tiles)), ("views", args.views)) if v != "off"}
+    with _progress() as progress:
+        figures = evaluate_detector(
+            args.data,
+            args.out,
+            detector=detector,
+            results=args.results,
+            photos=args.photos,
+            kinds=KINDS if args.kind == "all" else (args.kind,),
+            score=args.score,
+            threads=args.threads,
+            looks=looks,
+            command=shlex.join(["vision", *sys.argv[1:]]),
+            progress=progress,
+        )
+    if args.note:
+        from vision.evaluate.note import note_figures
+
+        note_figures(args.note, figures)
+    found = plain(figures)
+    code = _print(found, [figure_table(list(slices_of(found)))] if args.data else [], args)
+    if not args.json:
+        if args.data:
+            print("P / R and false boxes: at the operating point; where unboxed logos are known, they are ignored")
+        for kind, photos in found.get("photos", {}).items():
+            if kind in KINDS:
+                print(
+                    f"photos: {photos['boxes_a_picture']:.3f} {kind} boxes a picture from score {photos['score']:.2f} on"
+                )
+        print(f"figures, curves and worst pictures: {args.out}")
+    return code
+
+
+def _tiles(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _print(figures: dict[str, Any], tables: Sequence[Table], args: argparse.Namespace) -> int:
+    """Figures as JSON, or tables; wide ones where output goes to a file."""
+    if args.json:
+        print(json.dumps(figures))
+        return 0
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 220)
+    for table in tables:
+        if args.markdown:
+            print(table.markdown() + "\n")
+        else:
+            console.print(table.rich())
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """What `evaluate_detector` tells its progress: a bar on a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+
+        def begin(total: int) -> Callable[[int], None]:
+            task = progress.add_task("detect", total=total)
+            return lambda done: progress.advance(task, done)
+
+        yield begin
 
 
 def run_embedder(args: argparse.Namespace) -> int:

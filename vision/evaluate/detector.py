@@ -1,13 +1,17 @@
-"""How well boxes are found, whatever the brand: average precision, recall and best F1 of a detector on labelled pictures.
+"""How well boxes are found, whatever the brand: a detector runs over labelled sets, its rows become figures, plots and a sheet.
 
-`evaluate_detector` scans the pictures of a truth file into `results.jsonl` and gives the figures; the rest is pure. Sources box
-only some of the logos that can be seen: regions neither help nor hurt, and figures say whether they were left out.
+The record is `results.jsonl`, one for each set, as a scan writes it: every figure is made from those rows, so figures of an
+earlier run, of another tool or of a whole scan are made in the same way. `boxes.py` and `truth.py` hold the rules.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,142 +19,256 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vision.detect import AnyDetector
-from vision.errors import DatasetError
-from vision.evaluate.metrics import Floats, average_precision, bootstrap_interval, box_recall, greedy_hits
-from vision.geometry import Boxes, area, intersection, iou
+from vision.detect import AnyDetector, Detector
+from vision.errors import DatasetError, PictureError, UsageError
+from vision.evaluate.boxes import (
+    IOU_STEPS,
+    Judged,
+    ap,
+    as_boxes,
+    best_f1,
+    best_score,
+    box_figures,
+    covered,
+    recall_at_10,
+)
+from vision.evaluate.coco import require_coco
+from vision.evaluate.figures import DRAWS, PHOTOS, POOLED, Figures, kind_figures, photo_figures, plain, slices_of
+from vision.evaluate.truth import (
+    BOXED,
+    KINDS,
+    Seen,
+    Target,
+    is_boxed,
+    read_results,
+    read_targets,
+    row_of,
+    see,
+)
 from vision.images import read_picture
-from vision.report.rows import write_row
-from vision.values import Box, Detections, Finding, Result
+from vision.images.find import Finder
+from vision.report.rows import read_rows, write_row
+from vision.values import Box, Detections, Failure, Finding, Picture, Result
+from vision.weights import write_atomically
 
-IOU_STEPS = np.arange(0.5, 1.0, 0.05)  # COCO's
+__all__ = [
+    "IOU_STEPS",
+    "Judged",
+    "ap",
+    "as_boxes",
+    "best_f1",
+    "box_figures",
+    "covered",
+    "evaluate_detector",
+    "recall_at_10",
+]
+
+SCHEMA = "vision.evaluation/1"
+MIN_SCORE = 0.01  # average precision needs the whole ranked list
+BATCH = 8
+
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One picture: what was found and what is there, all xyxy in the same pixels; regions neither help nor hurt."""
+class Source:
+    """One labelled set under evaluation. data: what was given for it. results: its rows."""
 
-    boxes: Boxes
-    scores: Floats
-    true: Boxes
-    regions: Boxes
-
-    @classmethod
-    def of(cls, picture: Any, found: Detections, kind: str = "logo") -> Judged:
-        """Judge one kind by a labelled picture (`.boxes` with box, kind, ignore): ignored boxes are regions."""
-        chosen = np.array([k == kind for k in found.kinds], bool)
-        own = [b for b in picture.boxes if b.kind == kind]
-        return cls(
-            found.boxes[chosen],
-            found.scores[chosen],
-            as_boxes([b.box for b in own if not b.ignore]),
-            as_boxes([b.box for b in own if b.ignore]),
-        )
-
-
-def as_boxes(values: Sequence[Sequence[float]]) -> Boxes:
-    """A list of xyxy boxes as (n, 4) float32, also when it is empty."""
-    return np.array(values, np.float32).reshape(-1, 4)
-
-
-def covered(boxes: Boxes, regions: Boxes) -> npt.NDArray[np.bool_]:
-    """True where a box overlaps a region (IoU at least 0.5) or has half of its area inside one."""
-    if not len(boxes) or not len(regions):
-        return np.zeros(len(boxes), bool)
-    inside = intersection(boxes, regions) / np.maximum(area(boxes)[:, None], 1e-9)
-    return np.asarray((iou(boxes, regions).max(axis=1) >= 0.5) | (inside.max(axis=1) >= 0.5))
-
-
-def ap(pictures: Sequence[Judged], min_iou: float = 0.5, *, lenient: bool = False) -> float:
-    """Average precision over pictures. lenient: boxes on regions are left out instead of counting as false."""
-    hits: list[npt.NDArray[np.bool_]] = [np.zeros(0, bool)]
-    scores: list[Floats] = [np.zeros(0)]
-    for p in pictures:
-        hit = greedy_hits(iou(p.boxes, p.true), p.scores, min_iou)
-        kept = hit | ~covered(p.boxes, p.regions) if lenient else np.ones(len(hit), bool)
-        hits.append(hit[kept])
-        scores.append(p.scores[kept])
-    return average_precision(np.concatenate(hits), np.concatenate(scores), sum(len(p.true) for p in pictures))
-
-
-def recall_at_10(pictures: Sequence[Judged]) -> float:
-    """Share of true boxes that one of the ten best boxes of their picture overlaps by IoU 0.5."""
-    return box_recall([(iou(p.boxes, p.true), p.scores) for p in pictures], 10)
-
-
-def box_figures(pictures: Sequence[Judged]) -> dict[str, float]:
-    """The figures to steer by: `ap50` counts boxes on regions as false, `ap50_every` leaves them out."""
-    figures = {"ap50": ap(pictures), "ap50_every": ap(pictures, lenient=True), "recall10": recall_at_10(pictures)}
-    return {name: round(value, 4) for name, value in figures.items()}
-
-
-def best_f1(pictures: Sequence[Judged]) -> tuple[float, float]:
-    """The score (a multiple of 0.01) from which boxes, those on regions left out, have the best F1, and that F1."""
-    hits: list[npt.NDArray[np.bool_]] = [np.zeros(0, bool)]
-    scores: list[Floats] = [np.zeros(0)]
-    wanted = 0
-    for p in pictures:
-        hit = greedy_hits(iou(p.boxes, p.true), p.scores)
-        kept = hit | ~covered(p.boxes, p.regions)
-        hits.append(hit[kept])
-        scores.append(p.scores[kept])
-        wanted += len(p.true)
-    hit, score = np.concatenate(hits), np.concatenate(scores)
-    steps = [step / 100 for step in range(1, 100)]
-    f1 = [2 * hit[score >= s].sum() / max(int((score >= s).sum()) + wanted, 1) for s in steps]
-    best = int(np.argmax(f1))
-    return steps[best], float(f1[best])
+    name: str
+    data: Path
+    targets: list[Target]
+    results: Path
 
 
 def evaluate_detector(
-    detector: AnyDetector, truth: Path, out: Path, *, kind: str = "logo", min_score: float = 0.01
-) -> dict[str, Any]:
-    """Detect in the pictures of a truth file; rows go to `out/results.jsonl`, figures come back.
+    data: Sequence[Path],
+    out: Path,
+    *,
+    detector: AnyDetector | None = None,
+    results: Path | None = None,
+    photos: Path | None = None,
+    kinds: Sequence[str] = KINDS,
+    score: float | None = None,
+    threads: int | None = None,
+    looks: Mapping[str, Any] | None = None,
+    command: str | None = None,
+    progress: Callable[[int], Advance] | None = None,
+) -> Figures:
+    """Evaluate on labelled sets; figures come back, and go to `out` with rows, table, plots and the worst pictures.
 
-    truth: jsonl with rows {"image", "width", "height", "boxes": [{"box", "kind"}]}; images relative to it.
-    Figures are those that truth's own boxes give, with 95 % intervals over pictures; unboxed logos count as false.
-    Raises DatasetError (missing, bad_label, and missing for a picture that is not there).
+    data: sets of any format that `vision.datasets` reads. results: rows to judge instead of running `detector`: one file for all
+    sets, or the `out` of an earlier run. photos: a folder of pictures (or "@list.txt") that should show nothing.
+    kinds: those to judge; a set is judged for the kinds that its source boxes. score: the operating point; by default the
+    detector's, that of the earlier run, or the score of the best F1 where neither is known. threads: pictures examined at once.
+    looks: further arguments of `detector.detect`. progress: is told how many pictures there are, gives what counts them.
+    Raises DatasetError (missing, bad_label, bad_row), UsageError (bad_option), BackendError (package_missing).
     """
-    judged: list[Judged] = []
+    from vision.evaluate.plots import draw_curves, require_matplotlib
+    from vision.evaluate.worst import find_mistakes, write_worst
+
+    require_coco()
+    require_matplotlib()
+    if (detector is None) == (results is None):
+        raise UsageError("bad_option", "either a detector or results are judged")
+    if not data and not photos:
+        raise UsageError("bad_option", "no labelled sets and no photos")
+    if score is not None and not 0 <= score <= 1:
+        raise UsageError("bad_option", f"a score of {score} is not between 0 and 1")
+    sources = [
+        Source(name, path, read_targets(path), _rows_for(name, out, results))
+        for name, path in zip(set_names(data), data, strict=True)
+    ]
+    photo_rows = _rows_for(PHOTOS, out, results)
+    if detector is not None:
+        _run(detector, sources, photos, photo_rows, threads=threads, looks=looks or {}, progress=progress)
+    seen = {s.name: _judge(s, kinds) for s in sources}
+    points = _operating_points(detector, results, score)
+    sets: dict[str, Figures] = {}
+    for source in sources:
+        sets[source.name] = {
+            "data": source.data.as_posix(),
+            "results": Path(os.path.relpath(source.results, out)).as_posix(),
+        }
+    figures: Figures = {
+        "schema": SCHEMA,
+        "command": command,
+        "detector": None if detector is None else {"name": detector.name, "checksum": detector.checksum},
+        "looks": dict(looks or {}),
+        "operating_point": {},
+        "intervals": f"95 %, bootstrap over pictures, {DRAWS} draws",
+        "sets": sets,
+        POOLED: {},
+    }
+    judged: dict[str, dict[str, list[Seen]]] = {}
+    for kind in kinds:
+        own = {name: by_kind[kind] for name, by_kind in seen.items() if kind in by_kind}
+        if not own:
+            continue
+        pooled = [s for one in own.values() for s in one]
+        point = points.get(kind)
+        if point is None:
+            point = best_score([s.ranked[BOXED] for s in pooled])[0]
+        judged[kind], figures["operating_point"][kind] = own, point
+        for name, one in own.items():
+            sets[name][kind] = kind_figures(one, point)
+        figures[POOLED][kind] = kind_figures(pooled, point) if len(own) > 1 else sets[next(iter(own))][kind]
+    curves: dict[str, Figures] = {}
+    if photos is not None:
+        for kind in kinds:
+            point = figures["operating_point"].get(kind, points.get(kind))
+            if point is None:
+                raise UsageError("bad_option", "no operating point for photos", hint="--score")
+            curves[kind] = photo_figures(list(read_rows(photo_rows)), kind, point)
+            figures["operating_point"][kind] = point
+        figures[PHOTOS] = {"data": photos.as_posix(), **curves}
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "results.jsonl").open("wb") as rows:
-        for row in _truth(truth):
-            path = truth.parent / row["image"]
+    write_atomically(out / "figures.json", (json.dumps(plain(figures), indent=1) + "\n").encode())
+    _write_table(out / "figures.csv", figures)
+    draw_curves(out / "curves.png", judged, figures)
+    write_worst(out, {k: find_mistakes(own, figures["operating_point"][k]) for k, own in judged.items()})
+    return figures
+
+
+def set_names(data: Sequence[Path]) -> list[str]:
+    """A short name for each set that is safe as a folder: its folder and file, numbered where two would be the same."""
+    names: list[str] = []
+    for path in data:
+        place = Path(str(path).partition("#")[0])
+        parts = [place.absolute().name] if place.is_dir() else [place.absolute().parent.name, place.stem]
+        stem = re.sub(r"[^\w.-]+", "_", "-".join([*parts, *str(path).partition("#")[2:]]).strip("-"))
+        taken = [n for n in names if n == stem or re.fullmatch(rf"{re.escape(stem)}-\d+", n)]
+        names.append(f"{stem}-{len(taken) + 1}" if taken else stem)
+    return names
+
+
+def _rows_for(name: str, out: Path, results: Path | None) -> Path:
+    """Where the rows of a set are, or will be."""
+    if results is None:
+        return out / name / "results.jsonl"
+    if results.is_dir():
+        own = results / name / "results.jsonl"
+        return own if own.is_file() else results / "results.jsonl"
+    return results
+
+
+def _operating_points(detector: AnyDetector | None, results: Path | None, score: float | None) -> dict[str, float]:
+    if score is not None:
+        return dict.fromkeys(KINDS, score)
+    if isinstance(detector, Detector):
+        return dict(detector.settings.scores)
+    if detector is not None:
+        return dict.fromkeys(KINDS, detector.operating_point)
+    for folder in [] if results is None else (results, results.parent, results.parent.parent):
+        if (folder / "figures.json").is_file():
+            earlier = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+            return dict(earlier.get("operating_point", {}))
+    return {}
+
+
+def _run(
+    detector: AnyDetector,
+    sources: Sequence[Source],
+    photos: Path | None,
+    photo_rows: Path,
+    *,
+    threads: int | None,
+    looks: Mapping[str, Any],
+    progress: Callable[[int], Advance] | None,
+) -> None:
+    """Write the rows of all sets and photos."""
+    jobs = [([(str(t.path), t.path) for t in s.targets], s.results) for s in sources]
+    for pictures, _ in jobs:
+        for _, path in pictures:
             if not path.is_file():
                 raise DatasetError("missing", "no such picture", path=str(path))
-            picture = read_picture(path)
-            found = detector.detect([picture], min_score=min_score)[0]
-            rows.write(write_row(as_result(str(path), picture.sha256, picture.width, picture.height, found)))
-            scale = np.array([row["width"] / picture.width, row["height"] / picture.height] * 2, np.float32)
-            own = np.array([k == kind for k in found.kinds], bool)
-            true = as_boxes([b["box"] for b in row["boxes"] if b.get("kind", "logo") == kind])
-            judged.append(Judged(found.boxes[own] * scale, found.scores[own], true, as_boxes([])))
-
-    def interval(measure: Any) -> list[float]:
-        low, high = bootstrap_interval(lambda picks: measure([judged[i] for i in picks]), len(judged))
-        return [round(low, 3), round(high, 3)]
-
-    return {
-        "pictures": len(judged),
-        "true_boxes": sum(len(j.true) for j in judged),
-        "ap50": round(ap(judged), 4),
-        "ap50_interval": interval(ap),
-        "ap50_95": round(float(np.mean([ap(judged, float(t)) for t in IOU_STEPS])), 4),
-        "recall10": round(recall_at_10(judged), 4),
-        "recall10_interval": interval(recall_at_10),
-    }
+    if photos is not None:
+        found = [(f.path, f.file) for f in Finder([str(photos)]) if f.file is not None]
+        if not found:
+            raise DatasetError("missing", "no pictures to detect in", path=str(photos))
+        jobs.append((found, photo_rows))
+    advance = progress(sum(len(pictures) for pictures, _ in jobs)) if progress else lambda _: None
+    for pictures, rows in jobs:
+        rows.parent.mkdir(parents=True, exist_ok=True)
+        with rows.open("wb") as file:
+            for row in detect_rows(detector, pictures, threads=threads, looks=looks):
+                file.write(write_row(row))
+                advance(1)
 
 
-def boxes_a_picture(detector: AnyDetector, pictures: Sequence[Path], *, kind: str = "logo") -> dict[str, Any]:
-    """How much a detector reports, at its operating point, on pictures that should show nothing of that kind."""
-    counts = np.array([sum(k == kind for k in detector.detect([p])[0].kinds) for p in pictures], float)
-    if not len(counts):
-        raise DatasetError("missing", "no pictures to detect in")
-    return {
-        "pictures": len(counts),
-        "boxes_a_picture": round(float(counts.mean()), 3),
-        "share_with_a_box": round(float((counts > 0).mean()), 3),
-    }
+def detect_rows(
+    detector: AnyDetector,
+    pictures: Sequence[tuple[str, Path]],
+    *,
+    threads: int | None = None,
+    looks: Mapping[str, Any] | None = None,
+) -> Iterator[Result]:
+    """One row for each (name, file), in order; a picture that cannot be read is a failed row."""
+
+    def examine(some: Sequence[tuple[str, Path]]) -> list[Result]:
+        read = [_read(path) for _, path in some]
+        good = [p for p in read if isinstance(p, Picture)]
+        found = iter(detector.detect(good, min_score=MIN_SCORE, **(looks or {})) if good else [])
+        return [
+            Result(name, None, None, None, "failed", Failure(picture.code, picture.message))
+            if isinstance(picture, PictureError)
+            else as_result(name, picture.sha256, picture.width, picture.height, next(found))
+            for (name, _), picture in zip(some, read, strict=True)
+        ]
+
+    batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+    pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="vision-evaluate")
+    try:
+        for rows in pool.map(examine, batches):
+            yield from rows
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read(path: Path) -> Picture | PictureError:
+    try:
+        return read_picture(path)
+    except PictureError as error:
+        return error
 
 
 def as_result(path: str, sha256: str, width: int, height: int, found: Detections) -> Result:
@@ -167,14 +285,41 @@ def _box(values: npt.NDArray[np.float32]) -> Box:
     return (left, top, right, bottom)
 
 
-def _truth(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such truth file", path=str(path)) from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DatasetError("bad_label", f"line {number} is no JSON: {error}", path=str(path)) from None
+def _judge(source: Source, kinds: Sequence[str]) -> dict[str, list[Seen]]:
+    """What was found in each picture of a set, for the kinds that are boxed there; for the only one asked for in any case."""
+    results = read_results(source.results)
+    rows = [row_of(target, results) for target in source.targets]
+    return {
+        kind: [see(target, row, kind) for target, row in zip(source.targets, rows, strict=True)]
+        for kind in kinds
+        if len(kinds) == 1 or is_boxed(source.targets, kind)
+    }
+
+
+def _write_table(path: Path, figures: Figures) -> None:
+    """One line for each set, kind and slice; intervals in two columns."""
+    lines = [
+        {"set": name, "kind": kind, "slice": part} | _flat(values) for name, kind, part, values in slices_of(figures)
+    ]
+    photos = figures.get(PHOTOS, {})
+    lines += [
+        {"set": PHOTOS, "kind": kind, "slice": PHOTOS} | _flat({k: v for k, v in photos[kind].items() if k != "curve"})
+        for kind in KINDS
+        if kind in photos
+    ]
+    columns = list(dict.fromkeys(k for line in lines for k in line))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _flat(values: Mapping[str, Any]) -> Figures:
+    line: Figures = {}
+    for name, value in plain(values).items():
+        if name.endswith("_interval"):
+            stem = name.removesuffix("_interval")
+            line[f"{stem}_low"], line[f"{stem}_high"] = value
+        else:
+            line[name] = value
+    return line

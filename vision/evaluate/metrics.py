@@ -35,35 +35,40 @@ def greedy_hits(overlaps: Floats, scores: Floats, min_overlap: float = 0.5) -> F
     return hits
 
 
-def average_precision(hits: Flags, scores: Floats, positives: int) -> float:
+def average_precision(hits: Flags, scores: Floats, positives: int, *, in_order: bool = False) -> float:
     """Mean of the interpolated precision at 101 recalls (COCO); among equal scores misses come first.
 
     hits, scores: (n,), all boxes of all pictures. positives: number of true boxes, found or not. NaN when there are none.
+    in_order: equal scores stay as given, as in COCO's own code, for figures that are compared with those of others.
     """
     if not positives:
         return float("nan")
     if not len(hits):
         return 0.0
-    ranked = hits[np.lexsort((hits, -scores))]
-    found = np.cumsum(ranked)
+    found = np.cumsum(hits[np.argsort(-scores, kind="stable") if in_order else np.lexsort((hits, -scores))])
     recall = found / positives
     precision = np.maximum.accumulate((found / np.arange(1, len(found) + 1))[::-1])[::-1]
     at = np.searchsorted(recall, RECALL_STEPS, side="left")
     return float(np.append(precision, 0.0)[at].mean())
 
 
-def box_recall(pictures: Iterable[tuple[Floats, Floats]], k: int, min_overlap: float = 0.5) -> float:
-    """Share of true boxes that one of their picture's k best boxes overlaps by `min_overlap` or more.
+def found_by_best(overlaps: Floats, scores: Floats, k: int, min_overlap: float = 0.5) -> Flags:
+    """Which of m true boxes one of the k best of n boxes overlaps by `min_overlap` or more: (m,) bool.
 
-    pictures: per picture overlaps (n, m) and scores (n,); equal scores count in the given order. NaN without true boxes.
+    overlaps: (n, m). scores: (n,); equal scores count in the given order.
     """
-    found = wanted = 0
-    for overlaps, scores in pictures:
-        wanted += overlaps.shape[1]
-        best = overlaps[np.argsort(-scores, kind="stable")[:k]]
-        if best.size:
-            found += int((best.max(axis=0) >= min_overlap).sum())
-    return found / wanted if wanted else float("nan")
+    best = overlaps[np.argsort(-scores, kind="stable")[:k]]
+    return np.asarray(best.max(axis=0, initial=-1.0) >= min_overlap)
+
+
+def box_recall(pictures: Iterable[tuple[Floats, Floats]], k: int, min_overlap: float = 0.5) -> float:
+    """Share of true boxes that `found_by_best` finds, each in its picture. NaN without true boxes.
+
+    pictures: per picture overlaps (n, m) and scores (n,).
+    """
+    found = [found_by_best(overlaps, scores, k, min_overlap) for overlaps, scores in pictures]
+    wanted = sum(len(f) for f in found)
+    return sum(int(f.sum()) for f in found) / wanted if wanted else float("nan")
 
 
 def first_right_rank(similarities: Floats, right: Flags) -> Floats:
