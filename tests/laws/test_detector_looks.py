@@ -139,7 +139,7 @@ def findings(draw: st.DrawFn) -> list[tuple[Look, Detections]]:
 
 
 @given(findings(), st.integers(1, 12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_merging_chooses_among_boxes_and_makes_none(found: list[tuple[Look, Detections]], most: int) -> None:
     def rows(d: Detections) -> list[tuple[Any, ...]]:
         return [(*b, k, s) for b, k, s in zip(d.boxes.tolist(), d.kinds, d.scores.tolist(), strict=True)]
@@ -156,7 +156,7 @@ def test_merging_chooses_among_boxes_and_makes_none(found: list[tuple[Look, Dete
 
 
 @given(findings())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_best_box_of_the_whole_picture_is_never_lost(found: list[tuple[Look, Detections]]) -> None:
     whole = found[0][1]
     one = merge(found, 100, 80, max_iou=0.5, max_boxes=10_000)
