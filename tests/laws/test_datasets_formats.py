@@ -474,7 +474,7 @@ def test_a_map_decides_and_its_mistakes_are_told(tmp_path):
     meanings = read_map(tmp_path / "map.yaml")
     found = read_any(tmp_path / "a.csv", meanings=meanings)
     assert [(b.kind, b.brand, b.label) for b in found.pictures[0].boxes] == [
-        ("product", "Coca-Cola", "coke"),
+        ("product", "Coca-Cola", None),
         ("logo", None, "x"),
     ]
     assert found.notes == {"boxes dropped by the map": 1, "the map names a class that is not there: A": 1}

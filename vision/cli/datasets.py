@@ -113,7 +113,7 @@ def _register_summary(actions: argparse._SubParsersAction[argparse.ArgumentParse
     )
     _add_input(summary)
     summary.add_argument(
-        "--out", type=Path, metavar="DIR", help="summary.json and summary.png (plots need the extra train)"
+        "--out", type=Path, metavar="DIR", help="summary.json and summary.png (plots need the extra evaluate)"
     )
     summary.set_defaults(run=run_summary)
 

@@ -63,7 +63,7 @@ def default_meaning(name: str) -> Meaning:
 
 def label_of(name: str, meaning: Meaning) -> str | None:
     """The class name itself, where kind and brand do not say it already."""
-    return None if not name or name == _spelled(meaning.kind or "", meaning.brand) else name
+    return None if not name or name == spelled(meaning.kind or "", meaning.brand) else name
 
 
 def class_name(box: LabelledBox, naming: str) -> str:
@@ -76,10 +76,11 @@ def class_name(box: LabelledBox, naming: str) -> str:
         return box.kind
     if naming == "brand":
         return box.brand or box.kind
-    return box.label or _spelled(box.kind, box.brand)
+    return box.label or spelled(box.kind, box.brand)
 
 
-def _spelled(kind: str, brand: str | None) -> str:
+def spelled(kind: str, brand: str | None) -> str:
+    """Kind and brand in the words that `default_meaning` understands."""
     return kind if not brand else brand if kind == "logo" else f"{brand} {kind}"
 
 

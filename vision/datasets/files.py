@@ -15,6 +15,8 @@ from vision.images.find import NOT_PICTURES
 
 # Labels are a few levels deep; a file of a million open brackets is no label.
 DEEPEST_XML = 64
+# No picture has a side of so many pixels, and arithmetic with boxes beyond it overflows.
+FARTHEST = 10_000_000
 
 SPLITS = {
     "train": "train",
@@ -69,7 +71,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         import yaml
     except ImportError:
-        raise package_missing("PyYAML", "train") from None
+        raise package_missing("PyYAML", "evaluate") from None
     try:
         found = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
@@ -132,10 +134,18 @@ def number(value: Any) -> float:
     return found
 
 
+def place(value: Any) -> float:
+    """An edge of a box in pixels, inside the picture or not too far from it. Raises ValueError."""
+    found = number(value)
+    if abs(found) > FARTHEST:
+        raise ValueError(f"{shown(value)} is no place in a picture")
+    return found
+
+
 def size(value: Any) -> int:
     """A width or height in whole pixels, at least 1. Raises ValueError."""
     found = number(value)
-    if found < 1 or found != int(found):
+    if not 1 <= found <= FARTHEST or found != int(found):
         raise ValueError(f"{shown(value)} is no size in pixels")
     return int(found)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.datasets.classes import LABELLED_KINDS, Meaning, default_meaning, label_of
-from vision.datasets.files import number, shown, size
+from vision.datasets.files import place, shown, size
 from vision.datasets.labelled import LabelledBox
 from vision.errors import DatasetError, PictureError
 from vision.images import read_size
@@ -66,7 +66,7 @@ class Intake:
         """
         if isinstance(corners, str) or not isinstance(corners, Sequence) or len(corners) != 4:
             raise ValueError(f"{shown(corners)} is no box")
-        left, top, right, bottom = (number(v) for v in corners)
+        left, top, right, bottom = (place(v) for v in corners)
         self.seen.add(name)
         if kind is not None and kind not in LABELLED_KINDS:
             raise ValueError(f"kind {shown(kind)} is neither logo nor product")
@@ -76,7 +76,12 @@ class Intake:
         # the map may rename a brand; what a name seems to say gives way to what the source says
         named = (mapped.brand or own_brand) if mapped else (own_brand or said.brand)
         meaning = Meaning(said.kind, named)
-        text = own_label if kind is not None and mapped is None else own_label or label_of(name, meaning)
+        if mapped is not None and mapped.brand:
+            text = None  # the map gave the class another name
+        elif kind is not None and mapped is None:
+            text = own_label
+        else:
+            text = own_label or label_of(name, meaning)
         if meaning.kind is None:
             self.note("boxes dropped by the map")
             return None

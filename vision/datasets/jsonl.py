@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vision.datasets.classes import spelled
 from vision.datasets.files import parse_json, read_text, shown, split_name
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
@@ -87,7 +88,7 @@ def _boxes(
             brand = None if index in doubt else label.get("brand")
             box = intake.box(
                 tight[index] if index in tight else label["box"],
-                str(label.get("label") or label.get("brand") or kind),
+                str(label.get("label") or spelled(str(kind), label.get("brand"))),
                 kind=kind,
                 brand=brand,
                 label=label.get("label"),

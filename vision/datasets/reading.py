@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vision.datasets import FORMATS, coco, jsonl, table, voc, yolo
-from vision.datasets.classes import Meaning, class_name
+from vision.datasets.classes import Meaning, spelled
 from vision.datasets.files import SPLITS
 from vision.datasets.intake import Fault, Intake
 from vision.datasets.labelled import LabelledPicture
@@ -80,12 +79,11 @@ def read_any(
         intake.note(f"the map names a class that is not there: {name}")
     # what the source boxes at all; a logo that was found later does not mean that logos were boxed
     kinds = frozenset(box.kind for picture in pictures for box in picture.boxes if not box.extra)
-    kept = [name for name in names if not _dropped(name, intake.meanings)]
     return LabelledSet(
         path=place,
         format=found,
         pictures=tuple(replace(picture, kinds=kinds) for picture in pictures),
-        names=tuple(kept),
+        names=tuple(dict.fromkeys(_names_after(names, intake.meanings))),
         faults=tuple(intake.faults),
         notes=dict(intake.notes),
     )
@@ -126,11 +124,6 @@ def tell_format(path: Path) -> str:
     return formats[0]
 
 
-def class_counts(pictures: tuple[LabelledPicture, ...], naming: str) -> Counter[str]:
-    """Boxes of each class."""
-    return Counter(class_name(box, naming) for picture in pictures for box in picture.boxes)
-
-
 def _split_chosen(path: Path) -> tuple[Path, str | None]:
     """`data.yaml#train` taken apart. A file that is really called that way is meant itself."""
     stem, mark, split = path.name.rpartition("#")
@@ -139,6 +132,11 @@ def _split_chosen(path: Path) -> tuple[Path, str | None]:
     return path.with_name(stem), SPLITS.get(split.casefold(), split)
 
 
-def _dropped(name: str, meanings: Mapping[str, Meaning]) -> bool:
-    meaning = meanings.get(name, meanings.get("*"))
-    return meaning is not None and meaning.kind is None
+def _names_after(names: Iterable[str], meanings: Mapping[str, Meaning]) -> Iterator[str]:
+    """The class names as a map leaves them."""
+    for name in names:
+        meaning = meanings.get(name, meanings.get("*"))
+        if meaning is None or (meaning.kind is not None and not meaning.brand):
+            yield name
+        elif meaning.kind is not None:
+            yield spelled(meaning.kind, meaning.brand)

@@ -75,7 +75,7 @@ def plot_summary(pictures: Sequence[LabelledPicture], path: Path) -> None:
     try:
         import matplotlib as mpl
     except ImportError:
-        raise package_missing("matplotlib", "train") from None
+        raise package_missing("matplotlib", "evaluate") from None
     mpl.use("Agg")
     from matplotlib import pyplot
 

@@ -265,7 +265,7 @@ def require_yaml() -> ModuleType:
     try:
         import yaml
     except ImportError:
-        raise package_missing("PyYAML", "train") from None
+        raise package_missing("PyYAML", "evaluate") from None
     return yaml
 
 
