@@ -20,7 +20,7 @@ from vision.values import Detections, Finding, Result
 
 pytest.importorskip("faster_coco_eval")
 pytest.importorskip("matplotlib")
-from vision.evaluate.detector import evaluate_detector, set_names
+from vision.evaluate.detector import evaluate_detector, set_names, write_evaluation
 from vision.evaluate.figures import kind_figures, photo_figures
 
 
@@ -50,7 +50,7 @@ def truth(tmp_path: Path) -> Path:
 
 def test_boxes_are_compared_in_the_pixels_of_the_truth(truth: Path, tmp_path: Path) -> None:
     found = Fixed([[20, 20, 100, 100], [150, 0, 190, 40]], [0.9, 0.1])
-    figures = evaluate_detector([truth], tmp_path / "out", detector=found, kinds=("logo",))
+    figures = evaluate_detector([truth], tmp_path / "out", detector=found, kinds=("logo",)).figures
     (name,) = figures["sets"]
     boxed = figures["sets"][name]["logo"]["boxed"]
     assert (boxed["pictures"], boxed["true_boxes"], boxed["without_result"]) == (1, 1, 0)
@@ -65,21 +65,34 @@ def test_boxes_are_compared_in_the_pixels_of_the_truth(truth: Path, tmp_path: Pa
 
 def test_a_missed_logo_and_another_kind_count_for_nothing(truth: Path, tmp_path: Path) -> None:
     found = Fixed([[150, 0, 190, 40], [20, 20, 100, 100]], [0.9, 0.8], ["logo", "product"])
-    figures = evaluate_detector([truth], tmp_path / "out", detector=found)["all sets"]
+    evaluation = evaluate_detector([truth], tmp_path / "out", detector=found)
+    write_evaluation(evaluation, tmp_path / "out")
+    figures = evaluation.figures["all sets"]
     for kind in ("logo", "product"):
         assert figures[kind]["boxed"]["ap50"] == figures[kind]["boxed"]["recall10"] == 0
         assert figures[kind]["boxed"]["false_a_picture"] == 1
     worst = [json.loads(line) for line in (tmp_path / "out" / "worst.jsonl").read_text().splitlines()]
     assert [(w["kind"], w["image"], len(w["missed"])) for w in worst] == [("logo", "a.png", 1), ("product", "a.png", 1)]
-    assert worst[0]["false"] == [{"box": [75.0, 0.0, 95.0, 20.0], "score": 0.9}]
+    assert worst[0]["false"] == [{"box": [75.0, 0.0, 95.0, 20.0], "score": 0.9, "why": "elsewhere"}]
+    assert worst[0]["missed"] == [{"box": [10.0, 10.0, 50.0, 50.0], "why": "nothing"}]
+
+
+def test_mistakes_have_their_reasons(truth: Path, tmp_path: Path) -> None:
+    boxes = [[20, 20, 100, 96], [20, 22, 100, 98], [30, 30, 50, 50], [60, 20, 140, 98], [150, 0, 190, 40]]
+    found = Fixed([*boxes, [0, 0, 198, 99]], [0.9, 0.8, 0.7, 0.6, 0.55, 0.1], ["logo"] * 5 + ["product"])
+    mistakes = evaluate_detector([truth], tmp_path / "out", detector=found).figures["mistakes"]
+    assert mistakes["logo"] == {"false": {"double": 1, "part": 1, "loose": 1, "elsewhere": 1}, "missed": {}}
+    assert mistakes["product"] == {"false": {}, "missed": {"low score": 1}}
 
 
 def test_rows_of_an_earlier_run_give_its_figures_again(truth: Path, tmp_path: Path) -> None:
     found = Fixed([[20, 20, 100, 100], [150, 0, 190, 40]], [0.7, 0.8])
-    first = evaluate_detector([truth], tmp_path / "out", detector=found, score=0.75)
-    again = evaluate_detector([truth], tmp_path / "again", results=tmp_path / "out")
+    evaluation = evaluate_detector([truth], tmp_path / "out", detector=found, score=0.75)
+    write_evaluation(evaluation, tmp_path / "out")
+    first = evaluation.figures
+    again = evaluate_detector([truth], tmp_path / "again", results=tmp_path / "out").figures
     rows = tmp_path / "out" / next(iter(first["sets"])) / "results.jsonl"
-    once_more = evaluate_detector([truth], tmp_path / "file", results=rows, score=0.6)
+    once_more = evaluate_detector([truth], tmp_path / "file", results=rows, score=0.6).figures
     assert again["all sets"]["logo"]["boxed"] == first["all sets"]["logo"]["boxed"]
     assert again["operating_point"]["logo"] == 0.75
     assert (first["all sets"]["logo"]["boxed"]["recall"], once_more["all sets"]["logo"]["boxed"]["recall"]) == (0, 1)
@@ -111,7 +124,7 @@ def test_what_cannot_be_evaluated_is_said_to_be_so(truth: Path, tmp_path: Path) 
 
 def test_a_picture_that_cannot_be_read_counts_as_one_with_nothing_found(truth: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
-    boxed = evaluate_detector([truth], tmp_path / "out", detector=Fixed([], []))["all sets"]["logo"]["boxed"]
+    boxed = evaluate_detector([truth], tmp_path / "out", detector=Fixed([], [])).figures["all sets"]["logo"]["boxed"]
     assert (boxed["without_result"], boxed["ap50"], boxed["recall100"]) == (1, 0, 0)
 
 
@@ -121,7 +134,7 @@ def test_reports_on_photos_are_counted_at_the_operating_point(tmp_path: Path) ->
     for name in "ab":
         Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(folder / f"{name}.png")
     found = Fixed([[0, 0, 5, 5], [0, 0, 6, 6], [0, 0, 7, 7]], [0.9, 0.6, 0.4], ["logo", "product", "logo"])
-    photos = evaluate_detector([], tmp_path / "out", detector=found, photos=folder)["photos"]
+    photos = evaluate_detector([], tmp_path / "out", detector=found, photos=folder).figures["photos"]
     logo = photos["logo"]
     assert (logo["pictures"], logo["boxes_a_picture"], logo["share_with_a_box"]) == (2, 1, 1)
     assert {step: boxes for step, boxes, _ in logo["curve"]}[0.3] == 2

@@ -103,10 +103,12 @@ def run_detector(args: argparse.Namespace) -> int:
 
         compared = compare(args.compare)
         return _print(compared, tables(compared), args)
-    from vision.evaluate.detector import evaluate_detector
+    from vision.evaluate.detector import evaluate_detector, write_evaluation
     from vision.evaluate.figures import plain, slices_of
+    from vision.evaluate.plots import require_matplotlib
     from vision.evaluate.tables import figure_table
 
+    require_matplotlib()
     detector, looks = None, {}
     if args.results is None:
         from vision.detect import Detector
@@ -114,7 +116,7 @@ def run_detector(args: argparse.Namespace) -> int:
         detector = Detector.load(args.detector, size=args.size)
         looks = {k: v for k, v in (("tiles", _tiles(args.tiles)), ("views", args.views)) if v != "off"}
     with _progress() as progress:
-        figures = evaluate_detector(
+        evaluation = evaluate_detector(
             args.data,
             args.out,
             detector=detector,
@@ -127,15 +129,19 @@ def run_detector(args: argparse.Namespace) -> int:
             command=shlex.join(["vision", *sys.argv[1:]]),
             progress=progress,
         )
+    write_evaluation(evaluation, args.out)
     if args.note:
         from vision.evaluate.note import note_figures
 
-        note_figures(args.note, figures)
-    found = plain(figures)
+        note_figures(args.note, evaluation.figures)
+    found = plain(evaluation.figures)
     code = _print(found, [figure_table(list(slices_of(found)))] if args.data else [], args)
     if not args.json:
         if args.data:
             print("P / R and false boxes: at the operating point; where unboxed logos are known, they are ignored")
+        for kind, mistakes in found["mistakes"].items():
+            told = (f"{name} {', '.join(f'{why} {n:,}' for why, n in own.items())}" for name, own in mistakes.items())
+            print(f"{kind} mistakes there: {'; '.join(told)}")
         for kind, photos in found.get("photos", {}).items():
             if kind in KINDS:
                 print(

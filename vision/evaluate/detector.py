@@ -45,6 +45,7 @@ from vision.evaluate.truth import (
     row_of,
     see,
 )
+from vision.evaluate.worst import Mistakes, count_reasons, find_mistakes, write_worst
 from vision.images import read_picture
 from vision.images.find import Finder
 from vision.report.rows import read_rows, write_row
@@ -53,6 +54,7 @@ from vision.weights import write_atomically
 
 __all__ = [
     "IOU_STEPS",
+    "Evaluation",
     "Judged",
     "ap",
     "as_boxes",
@@ -61,6 +63,7 @@ __all__ = [
     "covered",
     "evaluate_detector",
     "recall_at_10",
+    "write_evaluation",
 ]
 
 SCHEMA = "vision.evaluation/1"
@@ -80,6 +83,15 @@ class Source:
     results: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """figures: plain dictionaries. judged: what was found in each picture, by kind and set. mistakes: by kind, worst first."""
+
+    figures: Figures
+    judged: dict[str, dict[str, list[Seen]]]
+    mistakes: dict[str, list[Mistakes]]
+
+
 def evaluate_detector(
     data: Sequence[Path],
     out: Path,
@@ -93,8 +105,8 @@ def evaluate_detector(
     looks: Mapping[str, Any] | None = None,
     command: str | None = None,
     progress: Callable[[int], Advance] | None = None,
-) -> Figures:
-    """Evaluate on labelled sets; figures come back, and go to `out` with rows, table, plots and the worst pictures.
+) -> Evaluation:
+    """Evaluate on labelled sets; the rows go to `out`, and `write_evaluation` puts the rest beside them.
 
     data: sets of any format that `vision.datasets` reads. results: rows to judge instead of running `detector`: one file for all
     sets, or the `out` of an earlier run. photos: a folder of pictures (or "@list.txt") that should show nothing.
@@ -103,11 +115,7 @@ def evaluate_detector(
     looks: further arguments of `detector.detect`. progress: is told how many pictures there are, gives what counts them.
     Raises DatasetError (missing, bad_label, bad_row), UsageError (bad_option), BackendError (package_missing).
     """
-    from vision.evaluate.plots import draw_curves, require_matplotlib
-    from vision.evaluate.worst import find_mistakes, write_worst
-
     require_coco()
-    require_matplotlib()
     if (detector is None) == (results is None):
         raise UsageError("bad_option", "either a detector or results are judged")
     if not data and not photos:
@@ -161,12 +169,20 @@ def evaluate_detector(
             curves[kind] = photo_figures(list(read_rows(photo_rows)), kind, point)
             figures["operating_point"][kind] = point
         figures[PHOTOS] = {"data": photos.as_posix(), **curves}
+    mistakes = {k: find_mistakes(own, figures["operating_point"][k]) for k, own in judged.items()}
+    figures["mistakes"] = {kind: count_reasons(own) for kind, own in mistakes.items()}
+    return Evaluation(figures, judged, mistakes)
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """`figures.json`, `figures.csv`, `curves.png`, `worst.jpg` and `worst.jsonl`. Raises BackendError (package_missing)."""
+    from vision.evaluate.plots import draw_curves
+
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "figures.json", (json.dumps(plain(figures), indent=1) + "\n").encode())
-    _write_table(out / "figures.csv", figures)
-    draw_curves(out / "curves.png", judged, figures)
-    write_worst(out, {k: find_mistakes(own, figures["operating_point"][k]) for k, own in judged.items()})
-    return figures
+    write_atomically(out / "figures.json", (json.dumps(plain(evaluation.figures), indent=1) + "\n").encode())
+    _write_table(out / "figures.csv", evaluation.figures)
+    draw_curves(out / "curves.png", evaluation.judged, evaluation.figures)
+    write_worst(out, evaluation.mistakes)
 
 
 def set_names(data: Sequence[Path]) -> list[str]:

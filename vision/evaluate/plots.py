@@ -42,7 +42,8 @@ def draw_curves(path: Path, judged: Mapping[str, Mapping[str, Sequence[Seen]]], 
         _by_size(axes[1], {name: figures["sets"][name][kind] for name in sets})
         _over_score(axes[2], sets, point)
         _false(axes[3], sets, photos.get(kind), point)
-    figure.tight_layout()
+    edge = 0.12 / len(rows)
+    figure.subplots_adjust(left=0.035, right=0.99, bottom=edge, top=1 - edge * 0.7, wspace=0.15, hspace=0.25)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -14,9 +15,9 @@ from PIL import Image, ImageDraw
 
 from vision.errors import PictureError
 from vision.evaluate.boxes import covered
-from vision.evaluate.metrics import greedy_hits
-from vision.evaluate.truth import Seen, fullest
-from vision.geometry import Boxes, area
+from vision.evaluate.metrics import Floats, greedy_hits
+from vision.evaluate.truth import Seen, Truth, fullest
+from vision.geometry import Boxes, area, intersection
 from vision.images import read_picture
 from vision.report.sheet import contact_sheet, fit
 from vision.values import Pixels
@@ -24,6 +25,9 @@ from vision.weights import write_atomically
 
 TRUTH, HIT, FALSE = (40, 200, 90), (60, 130, 255), (255, 60, 60)
 ON_SHEET = 48
+# A false box is a double of a mark that has its hit already, a part of one (that share of it lies inside), loosely on one, or
+# elsewhere. A missed mark has a good box that scores too low, only loose ones, or none. TIDE (Bolya et al. 2020) cuts alike.
+PART, LOOSE = 0.8, 0.1
 TILE, COLUMNS = 320, 8
 
 
@@ -32,6 +36,7 @@ class Mistakes:
     """One picture at the operating point, every visible logo counted where it was looked at again.
 
     false, hits: (n, 4) boxes, best score first, false ones with their scores. missed: (m, 4), largest first. true: all marks.
+    false_why: "double", "part", "loose" or "elsewhere" for each. missed_why: "low score", "loose" or "nothing" for each.
     """
 
     set: str
@@ -40,7 +45,9 @@ class Mistakes:
     hits: Boxes
     false: Boxes
     false_scores: tuple[float, ...]
+    false_why: tuple[str, ...]
     missed: Boxes
+    missed_why: tuple[str, ...]
 
     @property
     def largest_missed(self) -> float:
@@ -50,12 +57,21 @@ class Mistakes:
 
     def row(self, kind: str) -> dict[str, Any]:
         """Plain JSON types."""
-        rounded = {name: np.round(boxes.astype(float), 1).tolist() for name, boxes in self._boxes().items()}
-        false = [{"box": b, "score": s} for b, s in zip(rounded.pop("false"), self.false_scores, strict=True)]
-        return {"set": self.set, "kind": kind, "image": self.seen.target.image, "false": false, **rounded}
+        false = zip(_rounded(self.false), self.false_scores, self.false_why, strict=True)
+        missed = zip(_rounded(self.missed), self.missed_why, strict=True)
+        return {
+            "set": self.set,
+            "kind": kind,
+            "image": self.seen.target.image,
+            "false": [{"box": box, "score": score, "why": why} for box, score, why in false],
+            "missed": [{"box": box, "why": why} for box, why in missed],
+            "hits": _rounded(self.hits),
+            "true": _rounded(self.true),
+        }
 
-    def _boxes(self) -> dict[str, Boxes]:
-        return {"false": self.false, "missed": self.missed, "hits": self.hits, "true": self.true}
+
+def _rounded(boxes: Boxes) -> list[list[float]]:
+    return [[round(float(v), 1) for v in box] for box in boxes]
 
 
 def find_mistakes(sets: Mapping[str, Sequence[Seen]], score: float) -> list[Mistakes]:
@@ -68,16 +84,50 @@ def find_mistakes(sets: Mapping[str, Sequence[Seen]], score: float) -> list[Mist
             boxes, scores, overlaps = one.boxes[reported], one.scores[reported], one.overlaps[view][reported]
             hits = greedy_hits(overlaps, scores)
             false = ~hits & ~covered(boxes, truth.regions)
-            missed = truth.boxes[overlaps.max(axis=0, initial=-1.0) < 0.5]
-            if false.any() or len(missed):
-                order = np.argsort(-scores[false], kind="stable")
-                ranked = tuple(round(float(s), 4) for s in scores[false][order])
-                missed = missed[np.argsort(-area(missed), kind="stable")]
-                found.append(Mistakes(name, one, truth.boxes, boxes[hits], boxes[false][order], ranked, missed))
+            lost = np.flatnonzero(overlaps.max(axis=0, initial=-1.0) < 0.5)
+            if not false.any() and not len(lost):
+                continue
+            wrong = np.flatnonzero(false)
+            wrong = wrong[np.argsort(-scores[wrong], kind="stable")]
+            lost = lost[np.argsort(-area(truth.boxes[lost]), kind="stable")]
+            found.append(
+                Mistakes(
+                    name,
+                    one,
+                    truth.boxes,
+                    boxes[hits],
+                    boxes[wrong],
+                    tuple(round(float(s), 4) for s in scores[wrong]),
+                    tuple(_why_false(boxes[i], overlaps[i], truth) for i in wrong),
+                    truth.boxes[lost],
+                    tuple(_why_missed(one.overlaps[view][:, j]) for j in lost),
+                )
+            )
     by_false = sorted((m for m in found if m.false_scores), key=lambda m: -m.false_scores[0])
     by_missed = sorted((m for m in found if len(m.missed)), key=lambda m: -m.largest_missed)
     turns = chain.from_iterable(zip_longest(by_false, by_missed))
     return list({id(m): m for m in turns if m is not None}.values())
+
+
+def _why_false(box: Boxes, overlaps: Floats, truth: Truth) -> str:
+    best = overlaps.max(initial=0.0)
+    if best >= 0.5:
+        return "double"
+    marks = np.concatenate([box[None, :][:0], *truth.marks])
+    inside = intersection(box[None], marks)[0].max(initial=0.0) >= PART * area(box[None])[0]
+    return "part" if inside else "loose" if best >= LOOSE else "elsewhere"
+
+
+def _why_missed(overlaps: Floats) -> str:
+    best = overlaps.max(initial=0.0)
+    return "low score" if best >= 0.5 else "loose" if best >= LOOSE else "nothing"
+
+
+def count_reasons(mistakes: Sequence[Mistakes]) -> dict[str, dict[str, int]]:
+    """How often each reason holds, over all pictures: {"false": {"part": 12, …}, "missed": {"low score": 30, …}}."""
+    false = Counter(why for one in mistakes for why in one.false_why)
+    missed = Counter(why for one in mistakes for why in one.missed_why)
+    return {"false": dict(false.most_common()), "missed": dict(missed.most_common())}
 
 
 def write_worst(out: Path, mistakes: Mapping[str, Sequence[Mistakes]]) -> None:
@@ -93,7 +143,7 @@ def write_worst(out: Path, mistakes: Mapping[str, Sequence[Mistakes]]) -> None:
                 pixels = read_picture(target.path, reduce_to=2 * TILE).pixels
             except PictureError:
                 continue  # judged by rows of another machine; its row says what there was
-            best = f"false {one.false_scores[0]:.2f}" if one.false_scores else "no false box"
+            best = f"false {one.false_scores[0]:.2f} ({one.false_why[0]})" if one.false_scores else "no false box"
             tiles.append(
                 (_drawn(pixels, one), f"{one.set} {kind}\n{target.path.name}\n{best}, missed {len(one.missed)}")
             )
