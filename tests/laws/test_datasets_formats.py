@@ -107,6 +107,7 @@ def test_a_set_comes_back_whole_from_every_format_that_can_hold_it(format, image
         out = tmp_path_factory.mktemp("out")
         written = write_set(pictures, out, format, images=images)
         assert not [what for what in written.lost if "renamed" not in what]
+        assert all(written.lost.values())
         found = read_any(out, strict=True)
         assert (found.format, found.faults) == (format, ())
         before, after = comparable(pictures), comparable(found.pictures)
@@ -123,6 +124,7 @@ def test_yolo_brings_back_every_box_with_area_and_says_what_it_lost(pictures, ph
     pictures = [replace(p, path=photos[number]) for number, p in enumerate(pictures)]
     out = tmp_path_factory.mktemp("out")
     written = write_set(pictures, out, "yolo")
+    assert all(written.lost.values())
     found = read_any(out, strict=True)
     limit = np.array([WIDE, HIGH, WIDE, HIGH])
 

@@ -74,7 +74,7 @@ def write_set(
     writer = {"coco": _coco, "voc": _voc, "yolo": _yolo, "csv": _csv, "jsonl": _jsonl}[format]
     files = writer(out, placed, classes, naming, lost)
     boxes = sum(len(picture.boxes) for picture in kept)
-    return Written(tuple(files), len(kept), boxes, tuple(classes), dict(lost), tuple(faults))
+    return Written(tuple(files), len(kept), boxes, tuple(classes), dict(+lost), tuple(faults))
 
 
 def _check(out: Path, format: str, naming: str, images: str) -> None:
