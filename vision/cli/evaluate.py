@@ -138,7 +138,9 @@ def run_detector(args: argparse.Namespace) -> int:
     code = _print(found, [figure_table(list(slices_of(found)))] if args.data else [], args)
     if not args.json:
         if args.data:
-            print("P / R and false boxes: at the operating point; where unboxed logos are known, they are ignored")
+            print(
+                "P / R and false boxes: at the operating point; where unboxed logos are known they are ignored, and only those pictures count"
+            )
         for kind, mistakes in found["mistakes"].items():
             told = (f"{name} {', '.join(f'{why} {n:,}' for why, n in own.items())}" for name, own in mistakes.items())
             print(f"{kind} mistakes there: {'; '.join(told)}")
