@@ -139,7 +139,7 @@ def run_detector(args: argparse.Namespace) -> int:
     if not args.json:
         if args.data:
             print(
-                "P / R and false boxes: at the operating point; where unboxed logos are known they are ignored, and only those pictures count"
+                "P / R and false boxes: at the operating point; where unboxed logos are known, on those pictures only"
             )
         for kind, mistakes in found["mistakes"].items():
             told = (f"{name} {', '.join(f'{why} {n:,}' for why, n in own.items())}" for name, own in mistakes.items())
