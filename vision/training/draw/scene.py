@@ -1,57 +1,69 @@
-"""Drawn pictures for the detector: logos and packshots laid into photographs, every box known because we put it there.
+"""Drawn pictures for the detector: marks, products and clutter laid into photographs, every box known because we put it there.
 
-A `Stock` is what may be drawn with; `draw_scene(stock, seed)` is a pure function of the two. Four kinds of picture come out:
-logos in a photograph, products in a photograph, one clean logo that fills the picture, one packshot on its white ground.
-Logos that packshots show by themselves are not known: their region comes as an `ignore` box, neither taught nor punished.
+A `Stock` is what may be drawn with; `draw_scene(stock, seed)` is a pure function of the two. One ingredient leads each picture,
+drawn by the weights of the stock; others join it now and then. Logos that packshots show by themselves are not known: their
+region comes as an `ignore` box, neither taught nor punished, and so do watermarks and what is mostly hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from vision.datasets.labelled import LabelledBox
+from vision.training.draw import hosts
+from vision.training.draw.camera import grain_tile, photograph
+from vision.training.draw.canvas import Canvas
+from vision.training.draw.cut_outs import as_piece, rim_distance, toned
+from vision.training.draw.grounds import drawn_ground, photo_ground, studio_colour, wall
+from vision.training.draw.material import Matter, contrast, ground_for, one_colour, recoloured, some_matter
+from vision.training.draw.negatives import page
+from vision.training.draw.piece import INK, CutOut, Floats, Ink, Piece, Rgba, over, piece_of
+from vision.training.draw.shape import fitted, on_cylinder, resized, seen_aslant
 from vision.values import Pixels
 
-Rgba = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+__all__ = ["INGREDIENTS", "SUBJECTS", "CutOut", "Ink", "Scene", "Stock", "draw_scene"]
 
-# Longest side of a pasted logo as a share of the picture's: real boxes lie between 4 and 60 %, median near 15 %.
-SMALLEST, LARGEST = 0.05, 0.6
-LEAST_SIDE = 8  # pixels; smaller marks are not legible
-INK = 40  # alpha (of 255) from which a pixel counts for the box
-SHARES = {"logos": 0.5, "products": 0.25, "clean_logo": 0.15, "packshot": 0.1}
-
-
-@dataclass(frozen=True, slots=True)
-class Ink:
-    """A mark to lay on a ground. rgba: (h, w, 4) uint8, straight alpha. colour: RGB of a one-colour mark, else None."""
-
-    rgba: Rgba
-    colour: tuple[int, int, int] | None = None
+INGREDIENTS = ("pasted", "vector", "wordmarks", "negatives", "products", "watermarks")
+SUBJECTS = ("logos", "products", "shelf", "clean_logo", "packshot", "page")
+# Longest side of a mark as a share of the picture's. Real boxes: 5 % under .05, a quarter under .10, half under .18,
+# three quarters under .36.
+SMALLEST, LARGEST = 0.03, 0.7
+LEAST_LONGEST = 10  # pixels
+MOST_MARKS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What pictures are drawn with; only `inks` must not be empty.
+    """What pictures are drawn with; at least one kind of mark, packshots or clutter is there.
 
-    inks: groups of marks with the weight of each group. photos: grounds; drawn grounds take their place when there are none.
-    packshots: (h, w, 4) uint8, products cut from their white ground.
+    inks: groups of marks without ground, with the weight of each group. photos: grounds; drawn grounds take their place when
+    there are none. packshots: (h, w, 4) uint8, products cut from their white ground. longest: side in pixels, [low, high).
+    cut_outs: real logos with their surroundings. inks_of: groups of `inks` by the ingredient that brought them, as indices.
+    clutter, lines, watermarks: things that are no marks, small print, texts of shops. weights: of the ingredients.
     """
 
     inks: tuple[tuple[float, tuple[Ink, ...]], ...]
     photos: tuple[Pixels, ...] = ()
     packshots: tuple[Rgba, ...] = ()
     longest: tuple[int, int] = (320, 512)
+    cut_outs: tuple[CutOut, ...] = ()
+    clutter: tuple[Rgba, ...] = ()
+    lines: tuple[Rgba, ...] = ()
+    watermarks: tuple[Rgba, ...] = ()
+    inks_of: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    grain: Floats = field(default_factory=lambda: grain_tile(1024))
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One drawn picture: (h, w, 3) uint8 RGB and its boxes, clipped to the picture."""
+    """One drawn picture: (h, w, 3) uint8 RGB, its boxes, clipped to the picture, and what it is about (one of SUBJECTS)."""
 
     pixels: Pixels
     boxes: tuple[LabelledBox, ...]
@@ -61,345 +73,419 @@ class Scene:
 def draw_scene(stock: Stock, seed: int) -> Scene:
     """The picture with that number: the same stock and seed give the same picture."""
     rng = np.random.default_rng([seed, 7])
-    subjects = [s for s in SHARES if stock.packshots or s in {"logos", "clean_logo"}]
-    shares = np.array([SHARES[s] for s in subjects])
-    subject = str(rng.choice(subjects, p=shares / shares.sum()))
-    if subject == "clean_logo":
-        pixels, boxes = _clean_logo(stock, rng)
-    elif subject == "packshot":
-        pixels, boxes = _packshot(stock, rng)
-    else:
-        pixels, boxes = _ground(stock, rng), []
-        if subject == "products":
-            pixels, boxes = _with_products(pixels, stock, rng)
-        pixels, boxes = _with_logos(pixels, boxes, stock, rng)
-    return Scene(photograph(pixels, rng), tuple(boxes), subject)
+    weights = _weights(stock)
+    lead = _choose(weights, rng)
+    subject = _choose(_subjects(stock, lead), rng)
+    canvas = _DRAW[subject](stock, lead, rng)
+    share = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    if stock.clutter and subject in {"logos", "products"}:
+        wanted = int(rng.integers(2, 9)) if lead == "negatives" else int(rng.integers(1, 4))
+        if lead == "negatives" or rng.random() < min(0.6, 3 * share.get("negatives", 0.0)):
+            _add_clutter(canvas, stock, wanted, rng)
+    if stock.watermarks and (lead == "watermarks" or rng.random() < min(0.3, share.get("watermarks", 0.0))):
+        _add_watermark(canvas, stock, rng)
+    return Scene(photograph(canvas.pixels, stock.grain, rng), canvas.boxes(), subject)
 
 
-def photograph(pixels: Floats, rng: np.random.Generator) -> Pixels:
-    """Light, blur, noise and JPEG of an everyday camera: (h, w, 3) float32 0..255 to uint8."""
-    pixels = (pixels - 128) * np.float32(max(0.4, rng.normal(1, 0.12))) + 128 + np.float32(rng.normal(0, 8))
-    pixels = pixels * rng.normal(1, 0.04, 3).astype(np.float32)
-    if rng.random() < 0.3:
-        pixels = pixels * (1 + np.float32(rng.uniform(0.05, 0.3)) * _slope(pixels.shape[0], pixels.shape[1], rng))
-    if rng.random() < 0.35:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.3))
-    if rng.random() < 0.3:
-        pixels = pixels + rng.normal(0, rng.uniform(1, 7), pixels.shape).astype(np.float32)
-    sharp: Pixels = pixels.clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.8:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 93))]
-        coded = cv2.imencode(".jpg", sharp, quality)[1]
-        sharp = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
-    return sharp
+def _weights(stock: Stock) -> dict[str, float]:
+    """The weights of the stock's ingredients; all that it has something for where none are given."""
+    if stock.weights:
+        return {name: weight for name, weight in stock.weights.items() if weight > 0}
+    found = {"vector": 0.6 if stock.inks else 0.0, "pasted": 0.4 if stock.cut_outs else 0.0}
+    found["products"] = 0.4 if stock.packshots else 0.0
+    found["negatives"] = 0.1 if stock.clutter else 0.0
+    return {name: weight for name, weight in found.items() if weight}
 
 
-def cut_from_white(pixels: Pixels) -> Rgba | None:
-    """A packshot cut from its white ground, (h, w, 4) uint8 cropped to the product; None where no ground can be told apart."""
-    near_white = (pixels.min(axis=2) >= 244).astype(np.uint8)
-    framed = np.pad(near_white, 1, constant_values=1)
-    cv2.floodFill(framed, None, (0, 0), 2)
-    alpha = np.where(framed[1:-1, 1:-1] == 2, 0, 255).astype(np.uint8)
-    alpha = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    share = float((alpha > 0).mean())
-    if not 0.05 < share < 0.9:
-        return None
-    alpha = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), 0.7)
-    left, top, right, bottom = (int(v) for v in _extent(alpha))
-    return np.dstack([pixels, alpha])[top:bottom, left:right]
+def _subjects(stock: Stock, lead: str) -> dict[str, float]:
+    """What a picture led by an ingredient may be about."""
+    has_marks, has_products = bool(stock.inks or stock.cut_outs), bool(stock.packshots)
+    if lead == "negatives":
+        return {"logos": 0.65, "page": 0.35}
+    if lead == "products":
+        return {"products": 0.55, "packshot": 0.3, "shelf": 0.15}
+    if not has_marks:
+        return {"logos": 0.6, "page": 0.2, "packshot": 0.2 if has_products else 0.0}
+    shares = {"logos": 0.62, "clean_logo": 0.14, "shelf": 0.08, "page": 0.04}
+    shares |= {"products": 0.08, "packshot": 0.06} if has_products else {}
+    if not stock.inks or lead == "pasted":
+        shares |= {"page": 0.0, "shelf": 0.0}
+    return shares
 
 
-def _clean_logo(stock: Stock, rng: np.random.Generator) -> tuple[Floats, list[LabelledBox]]:
-    """One mark on plain ground, with a margin of a few to thirty per cent: the picture is about nothing else."""
-    ink = _recolour(_pick(stock, rng, plain=True), rng)
+def _draw_logos(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """Marks in a photograph or on a wall."""
+    canvas = _ground(stock, rng)
+    if not (stock.inks or stock.cut_outs) or (lead == "negatives" and rng.random() < 0.6):
+        return canvas
+    many = min(MOST_MARKS, int(rng.choice([1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 10])))
+    _add_marks(canvas, stock, lead, many, rng)
+    return canvas
+
+
+def _draw_products(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """One to four packshots in a photograph, the later ones in front, some with a mark on them."""
+    canvas = _ground(stock, rng)
+    for _ in range(int(rng.choice([1, 1, 2, 2, 3, 4]))):
+        product = _packshot(stock, rng)
+        side = float(np.exp(rng.uniform(np.log(0.15), np.log(0.85)))) * max(canvas.pixels.shape[:2])
+        piece = _branded(product, stock, lead, rng, chance=0.15 if lead == "products" else 0.8)
+        warped = seen_aslant(piece, side, rng, turn=12)
+        x, y = canvas.calm_place(warped.rgba.shape[1], warped.rgba.shape[0], rng, outside=0.15, tries=3)
+        _drop_shadow(canvas, warped, x, y, rng, chance=0.6)
+        canvas.lay(warped, x, y, rng)
+    if (stock.inks or stock.cut_outs) and lead != "products" and rng.random() < 0.4:
+        _add_marks(canvas, stock, lead, 1, rng)
+    return canvas
+
+
+def _draw_packshot(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """One product on its studio ground, filling most of the picture; led by marks it carries one."""
     longest = int(rng.integers(*stock.longest))
-    scale = longest / max(ink.shape[:2])
-    wide, high = max(8, round(ink.shape[1] * scale)), max(8, round(ink.shape[0] * scale))
-    margins = [round(rng.uniform(0.01, 0.3) * max(wide, high)) for _ in range(2)]
-    if rng.random() < 0.5:  # a square or wide canvas, as for avatars and banners
-        margins[int(high > wide)] = round(rng.uniform(0.02, 0.1) * max(wide, high))
-        margins[int(high <= wide)] += abs(wide - high) // 2
-    across, down = margins
-    canvas = np.empty((high + 2 * down, wide + 2 * across, 3), np.float32)
-    canvas[:] = _ground_colour(ink, rng)
-    warped = cv2.resize(ink, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    _lay(canvas, warped, across, down)
-    left, top, right, bottom = _extent(warped[..., 3])
-    box = (left + across, top + down, right + across, bottom + down)
-    return canvas, [LabelledBox(box, "logo")]
+    piece = _branded(_packshot(stock, rng), stock, lead, rng, chance=0.1 if lead == "products" else 0.95)
+    share = longest * rng.uniform(0.6, 0.97) / max(piece.rgba.shape[:2])
+    warped = seen_aslant(piece, share * max(piece.rgba.shape[:2]), rng, turn=3, depth=0.004, squeeze=0.03)
+    high, wide = warped.rgba.shape[:2]
+    size = (
+        longest if rng.random() < 0.6 else max(high, round(high * rng.uniform(1, 1.3))),
+        longest if rng.random() < 0.6 else max(wide, round(wide * rng.uniform(1, 1.3))),
+    )
+    canvas = Canvas(np.array(np.broadcast_to(studio_colour(rng), (*size, 3))), stock.grain, lifelike=False)
+    x, y = int(rng.integers(0, max(1, size[1] - wide + 1))), int(rng.integers(0, max(1, size[0] - high + 1)))
+    _drop_shadow(canvas, warped, x, y, rng, chance=0.3)
+    canvas.lay(warped, x, y, rng)
+    return canvas
 
 
-def _packshot(stock: Stock, rng: np.random.Generator) -> tuple[Floats, list[LabelledBox]]:
-    """One product on white or nearly so, filling most of the picture."""
-    product = stock.packshots[int(rng.integers(len(stock.packshots)))]
+def _draw_shelf(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """Rows of goods, each kind standing there several times."""
+    canvas = (
+        _ground(stock, rng) if rng.random() < 0.3 else Canvas(wall(int(rng.integers(*stock.longest)), rng), stock.grain)
+    )
+    high, wide = canvas.pixels.shape[:2]
+    rows = int(rng.integers(1, 5))
+    row_high = high // rows
+    board = rng.uniform(60, 235, 3) * np.ones(3)
+    for row in range(rows):
+        floor = (row + 1) * row_high - int(0.06 * row_high)
+        canvas.pixels[max(0, floor) : floor + max(3, row_high // 16)] = board.astype(np.uint8)
+        x = -int(rng.integers(0, 20))
+        while x < wide:
+            item = _goods(stock, lead, rng)
+            tall = row_high * rng.uniform(0.5, 0.85)
+            if item.rgba.shape[1] > item.rgba.shape[0]:
+                tall *= item.rgba.shape[0] / item.rgba.shape[1] * 1.2
+            facing = seen_aslant(
+                item, tall * max(item.rgba.shape[:2]) / item.rgba.shape[0], rng, turn=2, depth=0.01, squeeze=0.04
+            )
+            step = max(8, round(facing.rgba.shape[1] * rng.uniform(0.9, 1.08)))
+            for _ in range(int(rng.integers(1, 7))):
+                if x >= wide or len(canvas.laid) > 3 * MOST_MARKS:
+                    break
+                canvas.lay(facing, x, floor - facing.rgba.shape[0] + int(rng.integers(0, 3)), rng)
+                x += step
+            x += int(rng.integers(0, max(2, wide // 25)))
+            if len(canvas.laid) > 3 * MOST_MARKS:
+                break
+    return canvas
+
+
+def _draw_clean_logo(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """One mark on plain ground, or a close-up of a real one: the picture is about nothing else."""
     longest = int(rng.integers(*stock.longest))
-    scale = longest * rng.uniform(0.6, 0.97) / max(product.shape[:2])
-    warped = cv2.resize(product, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    high, wide = warped.shape[:2]
-    canvas_wide = longest if rng.random() < 0.6 else max(wide, round(wide * rng.uniform(1, 1.3)))
-    canvas_high = longest if rng.random() < 0.6 else max(high, round(high * rng.uniform(1, 1.3)))
-    canvas = np.full((canvas_high, canvas_wide, 3), rng.uniform(235, 255), np.float32)
-    x, y = int(rng.integers(0, canvas_wide - wide + 1)), int(rng.integers(0, canvas_high - high + 1))
-    _lay(canvas, warped, x, y)
-    left, top, right, bottom = _extent(warped[..., 3])
-    box = (left + x, top + y, right + x, bottom + y)
-    return canvas, [LabelledBox(box, "product"), LabelledBox(box, "logo", ignore=True)]
+    if stock.cut_outs and (not stock.inks or (lead == "pasted" and rng.random() < 0.4)):
+        cut = stock.cut_outs[int(rng.integers(len(stock.cut_outs)))]
+        whole = Piece(np.dstack([cut.rgb, np.full(cut.rgb.shape[:2], 255, np.uint8)]), cut.marks, cut.unsure)
+        scale = min(longest, 2.2 * max(cut.rgb.shape[:2])) / max(cut.rgb.shape[:2])
+        size = (max(8, int(cut.rgb.shape[0] * scale)), max(8, int(cut.rgb.shape[1] * scale)), 3)
+        canvas = Canvas(np.zeros(size, np.uint8), stock.grain, lifelike=False)
+        canvas.lay(_scaled(whole, size[1], size[0]), 0, 0, rng)
+        return canvas
+    ink = recoloured(_pick(stock, lead, rng), rng)
+    sides = np.array(ink.shape[:2], np.float64)
+    frame = sides + 2 * rng.uniform(0.01, 0.3, 2) * sides.max()
+    if rng.random() < 0.5:  # a squarer picture, as for avatars
+        frame = np.maximum(frame, rng.uniform(0.5, 1.0) * frame.max())
+    scale = longest / frame.max()
+    mark = resized(ink, round(sides[1] * scale), round(sides[0] * scale))
+    tall, broad = (max(round(full * scale), part) for full, part in zip(frame, mark.shape[:2], strict=True))
+    down, across = (tall - mark.shape[0]) // 2, (broad - mark.shape[1]) // 2
+    ground = np.empty((tall, broad, 3), np.uint8)
+    ground[:] = np.array(ground_for(mark, rng)).astype(np.uint8)
+    if rng.random() < 0.25:
+        textured = wall(max(ground.shape[:2]), rng)
+        textured = textured[: ground.shape[0], : ground.shape[1]]
+        room = ground[: textured.shape[0], : textured.shape[1]]
+        room[:] = (room * 0.75 + textured * 0.25).astype(np.uint8)
+    canvas = Canvas(ground, stock.grain, lifelike=False)
+    matter = some_matter(longest, rng) if rng.random() < 0.35 else Matter.PRINT
+    if matter is Matter.ENGRAVED or matter is Matter.EMBOSSED:
+        canvas.pixels[:] = np.clip(canvas.pixels.astype(np.int16), 50, 210).astype(np.uint8)
+    canvas.lay(piece_of(mark), across, down, rng, matter=matter)
+    return canvas
 
 
-def _with_products(canvas: Floats, stock: Stock, rng: np.random.Generator) -> tuple[Floats, list[LabelledBox]]:
-    """One to three products, the later ones in front; a product of which little is left to see is not a box but ignored."""
-    high, wide = canvas.shape[:2]
-    owner = np.zeros((high, wide), np.uint8)
-    extents: list[tuple[npt.NDArray[np.float32], int]] = []
-    for number in range(1, int(rng.integers(1, 4)) + 1):
-        product = stock.packshots[int(rng.integers(len(stock.packshots)))]
-        if rng.random() < 0.4:
-            product = product[:, ::-1]
-        side = np.exp(rng.uniform(np.log(0.15), np.log(0.75))) * max(high, wide)
-        warped = _warp(product, side / max(product.shape[:2]), rng, turn=8)
-        x, y = _corner(warped, canvas, rng, outside=0.15)
-        visible = _lay(canvas, warped, x, y, light=_light(canvas, rng))
-        if visible is not None:
-            owner[visible] = number
-            extents.append((visible_extent(visible), int(visible.sum())))
-    boxes = []
-    for number, (extent, inked) in enumerate(extents, 1):
-        left_over = int((owner == number).sum())
-        left, top, right, bottom = (float(v) for v in extent)
-        hidden = left_over < 0.5 * inked or min(right - left, bottom - top) < LEAST_SIDE
-        boxes += [
-            LabelledBox((left, top, right, bottom), "product", ignore=hidden),
-            LabelledBox((left, top, right, bottom), "logo", ignore=True),
-        ]
-    return canvas, boxes
+def _draw_page(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """A printed or web page; led by a mark it carries one in its head, or two."""
+    ground = page(int(rng.integers(*stock.longest)), stock.photos, stock.clutter, stock.lines, rng)
+    canvas = Canvas(ground, stock.grain, lifelike=False)
+    if lead != "negatives" and stock.inks:
+        for _ in range(int(rng.integers(1, 3))):
+            ink = recoloured(_pick(stock, lead, rng), rng)
+            mark = fitted(ink, rng.uniform(0.08, 0.5) * ground.shape[1])
+            high, wide = mark.shape[:2]
+            x = int(rng.integers(0, max(1, ground.shape[1] - wide)))
+            y = int(rng.integers(0, max(1, ground.shape[0] // 4)))
+            if canvas.is_free(x, y, wide, high):
+                pad = max(2, high // 4)
+                canvas.pixels[max(0, y - pad) : y + high + pad, max(0, x - pad) : x + wide + pad] = np.array(
+                    ground_for(mark, rng)
+                ).astype(np.uint8)
+                canvas.lay(piece_of(mark), x, y, rng)
+    return canvas
 
 
-def _with_logos(
-    canvas: Floats, boxes: list[LabelledBox], stock: Stock, rng: np.random.Generator
-) -> tuple[Floats, list[LabelledBox]]:
-    """One to four marks, on a plate, printed on the ground or on a product; none covers another."""
-    high, wide = canvas.shape[:2]
-    taken: list[Sequence[float]] = []
-    products = [b.box for b in boxes if b.kind == "product" and not b.ignore]
-    for _ in range(int(rng.integers(1, 5)) if not products else int(rng.integers(0, 3))):
-        ink = _recolour(_pick(stock, rng), rng)
-        host = products[int(rng.integers(len(products)))] if products and rng.random() < 0.7 else None
-        room = max(high, wide) if host is None else min(host[2] - host[0], host[3] - host[1])
-        side = float(np.exp(rng.uniform(np.log(SMALLEST if host is None else 0.2), np.log(LARGEST)))) * room
-        aspect = max(ink.shape[:2]) / min(ink.shape[:2])
-        side = max(side * min(1.6, aspect**0.3), 14.0)
-        if rng.random() < 0.3:
-            ink = _on_plate(ink, rng)
-        warped = _warp(ink, side / max(ink.shape[:2]), rng, turn=14)
-        if host is None:
-            x, y = _corner(warped, canvas, rng, outside=0.0)
+_DRAW = {
+    "logos": _draw_logos,
+    "products": _draw_products,
+    "shelf": _draw_shelf,
+    "clean_logo": _draw_clean_logo,
+    "packshot": _draw_packshot,
+    "page": _draw_page,
+}
+
+
+def _ground(stock: Stock, rng: np.random.Generator) -> Canvas:
+    """A photograph mostly, a wall now and then; a blurred nowhere where the stock has no photographs."""
+    longest = int(rng.integers(*stock.longest))
+    if stock.photos and rng.random() < 0.85:
+        return Canvas(photo_ground(stock.photos, longest, rng), stock.grain)
+    return Canvas(wall(longest, rng) if stock.photos or rng.random() < 0.5 else drawn_ground(longest, rng), stock.grain)
+
+
+def _add_marks(canvas: Canvas, stock: Stock, lead: str, many: int, rng: np.random.Generator) -> None:
+    """So many marks, none on another: cut-outs, prints on the ground, and signs that carry marks."""
+    longest = max(canvas.pixels.shape[:2])
+    for _ in range(many):
+        share = float(np.exp(rng.normal(np.log(0.23), 0.75))) * (1.0 if many < 3 else 0.7)
+        side = max(float(np.clip(share, SMALLEST, LARGEST)) * longest, LEAST_LONGEST)
+        if stock.cut_outs and (lead == "pasted" or not stock.inks) and (not stock.inks or rng.random() < 0.75):
+            _add_cut_out(canvas, stock, side, rng)
+        elif rng.random() < 0.5:
+            _add_print(canvas, stock, lead, side, rng)
         else:
-            x = round((host[0] + host[2]) / 2 - warped.shape[1] / 2 + rng.normal(0, 0.12) * (host[2] - host[0]))
-            y = round((host[1] + host[3]) / 2 - warped.shape[0] / 2 + rng.normal(0, 0.15) * (host[3] - host[1]))
-        left, top, right, bottom = _extent(warped[..., 3])
-        box = (max(0.0, left + x), max(0.0, top + y), min(wide, right + x), min(high, bottom + y))
-        inside = (box[2] - box[0]) * (box[3] - box[1]) / max((right - left) * (bottom - top), 1)
-        if inside < 0.8 or min(box[2] - box[0], box[3] - box[1]) < LEAST_SIDE or any(_touch(box, t) for t in taken):
+            _add_host(canvas, stock, lead, side, rng)
+
+
+def _add_cut_out(canvas: Canvas, stock: Stock, side: float, rng: np.random.Generator) -> None:
+    """A real logo where the ground has about the colours of its surroundings; as a sticker where nowhere has."""
+    cut = stock.cut_outs[int(rng.integers(len(stock.cut_outs)))]
+    left, top, right, bottom = cut.box
+    grow = side / max(right - left, bottom - top)
+    side = max(cut.rgb.shape[:2]) * min(grow, 1.6)
+    best: tuple[float, Piece, int, int] | None = None
+    piece = seen_aslant(as_piece(cut, rng, sharp=False), side, rng, turn=9, depth=0.02)
+    high, wide = piece.rgba.shape[:2]
+    if high > canvas.high or wide > canvas.wide:
+        return
+    for _ in range(6):
+        x, y = canvas.calm_place(wide, high, rng, tries=2)
+        x, y = min(max(x, 0), canvas.wide - wide), min(max(y, 0), canvas.high - high)
+        if not canvas.is_free(x, y, wide, high):
             continue
-        if not _legible(canvas, warped, x, y):
-            warped = warped.copy()
-            dark = canvas[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])].mean() < 128
-            warped[..., :3] = 245 if dark else 15
-        _lay(canvas, warped, x, y, light=_light(canvas, rng), strength=rng.uniform(0.85, 1.0))
-        taken.append(box)
-        boxes.append(LabelledBox(box, "logo"))
-    return canvas, boxes
+        away = rim_distance(piece.rgba[::3, ::3], canvas.pixels[y : y + high : 3, x : x + wide : 3].astype(np.float32))
+        if best is None or away < best[0]:
+            best = (away, piece, x, y)
+    if best is None:
+        return
+    away, piece, x, y = best
+    if away < 75:
+        under = canvas.pixels[y : y + high, x : x + wide].astype(np.float32)
+        canvas.lay(toned(piece, under), x, y, rng)
+        return
+    sticker = seen_aslant(as_piece(cut, rng, sharp=True), max(16.0, side * 0.75), rng, turn=9, depth=0.03)
+    x, y = canvas.calm_place(sticker.rgba.shape[1], sticker.rgba.shape[0], rng)
+    if canvas.is_free(x, y, sticker.rgba.shape[1], sticker.rgba.shape[0]):
+        _drop_shadow(canvas, sticker, x, y, rng, chance=0.4)
+        canvas.lay(sticker, x, y, rng)
 
 
-def _ground(stock: Stock, rng: np.random.Generator) -> Floats:
-    """A photograph, cropped and sized anew, or a drawn ground: slopes, blots and stripes."""
-    longest = int(rng.integers(*stock.longest))
-    if not stock.photos:
-        return _drawn_ground(longest, rng)
-    photo = stock.photos[int(rng.integers(len(stock.photos)))]
-    high, wide = photo.shape[:2]
-    share = rng.uniform(0.6, 1.0)
-    cut_wide, cut_high = int(wide * share), int(high * share)
-    x, y = int(rng.integers(0, wide - cut_wide + 1)), int(rng.integers(0, high - cut_high + 1))
-    part = photo[y : y + cut_high, x : x + cut_wide]
-    scale = longest / max(cut_wide, cut_high)
-    part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part).astype(np.float32)
+def _add_print(canvas: Canvas, stock: Stock, lead: str, side: float, rng: np.random.Generator) -> None:
+    """A mark on what is there: a wall, a shirt, a door."""
+    ink = recoloured(_pick(stock, lead, rng), rng)
+    side = _for_aspect(side, ink)
+    piece = seen_aslant(piece_of(ink), min(side, 0.9 * canvas.wide, 1.4 * canvas.high), rng, turn=16)
+    if rng.random() < 0.12 and side > 50:
+        piece = replace(on_cylinder(piece, rng), solid=False)
+    high, wide = piece.rgba.shape[:2]
+    x, y = canvas.calm_place(wide, high, rng, outside=0.0 if rng.random() < 0.85 else 0.35)
+    if not canvas.is_free(x, y, wide, high):
+        return
+    matter = some_matter(side, rng)
+    piece = _legible(canvas, piece, x, y)
+    canvas.lay(piece, x, y, rng, matter=matter, strength=rng.uniform(0.8, 1.0))
 
 
-def _drawn_ground(longest: int, rng: np.random.Generator) -> Floats:
-    high, wide = longest, round(longest * rng.uniform(0.7, 1.0))
-    if rng.random() < 0.5:
-        high, wide = wide, high
-    canvas = np.empty((high, wide, 3), np.float32)
-    canvas[:] = rng.uniform(30, 240, 3)
-    for _ in range(int(rng.integers(2, 9))):
-        colour = tuple(float(v) for v in rng.uniform(0, 255, 3))
-        a, b = (tuple(int(v) for v in rng.integers(0, longest, 2)) for _ in range(2))
-        if rng.random() < 0.5:
-            cv2.line(canvas, a, b, colour, int(rng.integers(2, max(3, longest // 6))))
-        else:
-            axes = tuple(int(v) for v in rng.integers(4, max(5, longest // 3), 2))
-            cv2.ellipse(canvas, a, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(1, 12))
-    canvas += 40 * _slope(high, wide, rng) + rng.normal(0, 4, canvas.shape)
-    return np.asarray(canvas, np.float32).clip(0, 255)
+def _add_host(canvas: Canvas, stock: Stock, lead: str, side: float, rng: np.random.Generator) -> None:
+    """A sign, screen, patch, pack or sponsor wall that carries marks, about as large as makes the mark so large."""
+    inks = [recoloured(_pick(stock, lead, rng), rng) for _ in range(3)]
+    kind = rng.random()
+    if kind < 0.18:
+        piece, grow = hosts.badge(inks[0], rng), 1.0
+    elif kind < 0.55:
+        piece, grow = hosts.sign(inks[: 1 + int(rng.random() < 0.25)], stock.lines, rng), 1.5
+    elif kind < 0.68:
+        photo = _as_rgba(photo_ground(stock.photos, 200, rng)) if stock.photos else None
+        piece, grow = hosts.screen(inks, photo, stock.clutter, rng), 2.4
+    elif kind < 0.8:
+        piece, grow = hosts.patch(inks[0], rng), 1.3
+    elif kind < 0.88:
+        piece, grow = hosts.sponsors(inks, rng), 3.0
+    else:
+        piece, grow = hosts.pack(inks, (*stock.clutter, *stock.lines), rng), 1.8
+    longest = float(np.clip(side * grow, 22, 0.95 * max(canvas.wide, canvas.high)))
+    warped = seen_aslant(piece, longest, rng, turn=14)
+    high, wide = warped.rgba.shape[:2]
+    x, y = canvas.calm_place(wide, high, rng, outside=0.1)
+    if canvas.is_free(x, y, wide, high):
+        _drop_shadow(canvas, warped, x, y, rng, chance=0.5)
+        canvas.lay(warped, x, y, rng)
 
 
-def _pick(stock: Stock, rng: np.random.Generator, *, plain: bool = False) -> Ink:
-    """A mark by group weight, then evenly. plain: only marks without a ground of their own (vector art)."""
-    groups = [(w, inks) for w, inks in stock.inks if not plain or int(inks[0].rgba[..., 3].min()) < 255]
-    groups = groups or list(stock.inks)
-    weights = np.array([w for w, _ in groups])
+def _add_clutter(canvas: Canvas, stock: Stock, many: int, rng: np.random.Generator) -> None:
+    """Things that are no marks, now and then in front of a mark."""
+    for _ in range(many):
+        thing = stock.clutter[int(rng.integers(len(stock.clutter)))]
+        side = max(12.0, float(np.exp(rng.normal(np.log(0.16), 0.6))) * max(canvas.wide, canvas.high))
+        solid = int(thing[..., 3].min()) == 255 or rng.random() < 0.6
+        blank = np.zeros(thing.shape[:2], np.uint8)
+        piece = seen_aslant(Piece(thing, blank, solid=solid), min(side, 0.7 * canvas.wide), rng, turn=14)
+        x, y = canvas.calm_place(piece.rgba.shape[1], piece.rgba.shape[0], rng, outside=0.1, tries=3)
+        if canvas.is_free(x, y, piece.rgba.shape[1], piece.rgba.shape[0]) or (solid and rng.random() < 0.2):
+            canvas.lay(piece, x, y, rng)
+
+
+def _add_watermark(canvas: Canvas, stock: Stock, rng: np.random.Generator) -> None:
+    """The text of a shop: once, all over, or in a bar at the lower or upper side. Every one is a region to ignore."""
+    text = stock.watermarks[int(rng.integers(len(stock.watermarks)))]
+    longest = max(canvas.wide, canvas.high)
+    kind = rng.random()
+    if kind < 0.3:
+        high = max(14, round(canvas.high * rng.uniform(0.06, 0.14)))
+        bar = np.zeros((high, canvas.wide, 4), np.uint8)
+        bar[:] = (*rng.uniform(0, 255, 3), 255 if rng.random() < 0.6 else 150)
+        line = fitted(text, min(0.8 * canvas.wide, 0.7 * high * text.shape[1] / text.shape[0]))
+        x = int(rng.integers(2, max(3, canvas.wide - line.shape[1])))
+        line = one_colour(line, 250.0 if bar[0, 0, :3].mean() < 140 else 15.0)
+        over(bar, line, x, (high - line.shape[0]) // 2)
+        marks = np.zeros(bar.shape[:2], np.uint8)
+        marks[:, max(0, x - 4) : x + line.shape[1] + 4] = 1
+        y = canvas.high - high if rng.random() < 0.7 else 0
+        canvas.lay(Piece(bar, marks, frozenset({1})), 0, y, rng)
+        return
+    opacity = rng.uniform(0.2, 0.75)
+    piece = seen_aslant(piece_of(text), rng.uniform(0.2, 0.7) * longest, rng, turn=60 if kind < 0.75 else 4, depth=0.0)
+    piece = replace(piece, unsure=frozenset({1}))
+    high, wide = piece.rgba.shape[:2]
+    if kind < 0.6:
+        x = int(rng.choice([4, (canvas.wide - wide) // 2, canvas.wide - wide - 4]))
+        canvas.lay(
+            piece, x, int(rng.choice([4, (canvas.high - high) // 2, canvas.high - high - 4])), rng, strength=opacity
+        )
+        return
+    for y in range(-high // 3, canvas.high, max(30, round(high * 1.6))):
+        for x in range(-wide // 3, canvas.wide, max(40, round(wide * 1.3))):
+            canvas.lay(piece, x, y, rng, strength=opacity * 0.7)
+
+
+def _branded(product: Rgba, stock: Stock, lead: str, rng: np.random.Generator, *, chance: float) -> Piece:
+    """A packshot, with a mark printed where its middle is, or not."""
+    marks = np.zeros(product.shape[:2], np.uint8)
+    if not stock.inks or rng.random() > chance:
+        return Piece(product, marks, product=True)
+    product = product.copy()
+    high, wide = product.shape[:2]
+    ink = recoloured(_pick(stock, lead, rng), rng)
+    side = float(np.exp(rng.uniform(np.log(0.1), np.log(0.55)))) * min(high, wide)
+    piece = seen_aslant(piece_of(ink), max(_for_aspect(side, ink), 10), rng, turn=12)
+    tall, broad = piece.rgba.shape[:2]
+    x = round(wide / 2 - broad / 2 + rng.normal(0, 0.12) * wide)
+    y = round(high * rng.uniform(0.3, 0.6) - tall / 2)
+    if x < 0 or y < 0 or x + broad > wide or y + tall > high or product[y : y + tall, x : x + broad, 3].mean() < 235:
+        return Piece(product, marks, product=True)
+    shown = product[y : y + tall, x : x + broad]
+    piece = _legible_on(piece, shown[..., :3].astype(np.float32))
+    canvas = Canvas(np.ascontiguousarray(shown[..., :3]), stock.grain, lifelike=False)
+    canvas.lay(piece, 0, 0, rng, matter=some_matter(side, rng), strength=rng.uniform(0.85, 1))
+    shown[..., :3] = canvas.pixels
+    marks[y : y + tall, x : x + broad] = (piece.rgba[..., 3] >= INK) & (shown[..., 3] >= INK)
+    return Piece(product, marks, product=True)
+
+
+def _goods(stock: Stock, lead: str, rng: np.random.Generator) -> Piece:
+    """What stands on a shelf: a packshot, or a drawn pack with a mark."""
+    if stock.packshots and (not stock.inks or rng.random() < (0.85 if lead == "products" else 0.25)):
+        return _branded(_packshot(stock, rng), stock, lead, rng, chance=0.0 if lead == "products" else 0.6)
+    inks = [recoloured(_pick(stock, lead, rng), rng) for _ in range(2)]
+    return hosts.pack(inks, (*stock.clutter, *stock.lines), rng)
+
+
+def _packshot(stock: Stock, rng: np.random.Generator) -> Rgba:
+    product = stock.packshots[int(rng.integers(len(stock.packshots)))]
+    return np.ascontiguousarray(product[:, ::-1]) if rng.random() < 0.4 else product
+
+
+def _pick(stock: Stock, lead: str, rng: np.random.Generator) -> Ink:
+    """A mark of the leading ingredient, now and then of another: a group by weight, then evenly."""
+    groups = [stock.inks[i] for i in stock.inks_of.get(lead, ())]
+    if not groups or rng.random() < 0.15:
+        groups = list(stock.inks)
+    weights = np.array([weight for weight, _ in groups])
     inks = groups[int(rng.choice(len(groups), p=weights / weights.sum()))][1]
     return inks[int(rng.integers(len(inks)))]
 
 
-def _recolour(ink: Ink, rng: np.random.Generator) -> Rgba:
-    """Brand colour, black, white or any colour for a one-colour mark; a coloured one keeps its own, or is printed in one."""
-    if ink.rgba[..., 3].min() == 255:  # a cut-out of a photograph
-        return ink.rgba
-    chance = rng.random()
-    if ink.colour is None and chance < 0.8:
-        return ink.rgba
-    colour = np.array(ink.colour or (20, 20, 20), np.float32)
-    if ink.colour is None or chance > 0.45:
-        colour = (np.full(3, 20), np.full(3, 245), rng.uniform(0, 255, 3))[int(rng.integers(3))].astype(np.float32)
-    rgb = np.broadcast_to(colour, (*ink.rgba.shape[:2], 3))
-    if ink.colour is None:
-        grey = ink.rgba[..., :3].astype(np.float32).mean(axis=2, keepdims=True) / 255
-        rgb = colour * (1 - grey) + (255 - colour) * grey
-    return np.dstack([rgb.astype(np.uint8), ink.rgba[..., 3]])
+def _for_aspect(side: float, ink: Rgba) -> float:
+    """Long words are drawn longer than compact marks, as real ones are."""
+    aspect = max(ink.shape[:2]) / min(ink.shape[:2])
+    return side * min(1.6, math.pow(aspect, 0.3))
 
 
-def _ground_colour(ink: Rgba, rng: np.random.Generator) -> Floats:
-    """A plain colour on which the mark can be read."""
-    weight = ink[..., 3:].astype(np.float32)
-    mean = (ink[..., :3] * weight).sum(axis=(0, 1)) / max(float(weight.sum()), 1.0)
-    for _ in range(8):
-        chance = rng.random()
-        colour = np.full(3, 255.0) if chance < 0.5 else np.full(3, 8.0) if chance < 0.65 else rng.uniform(0, 255, 3)
-        if np.abs(colour - mean).max() > 70:
-            return colour.astype(np.float32)
-    return np.full(3, 255.0 if mean.mean() < 128 else 0.0, np.float32)
-
-
-def _on_plate(ink: Rgba, rng: np.random.Generator) -> Rgba:
-    """The mark on a sign, label or button of plain colour: the plate belongs to the mark."""
-    high, wide = ink.shape[:2]
-    pad = round(rng.uniform(0.06, 0.3) * min(high, wide)) + 1
-    plate = np.zeros((high + 2 * pad, wide + 2 * pad, 4), np.uint8)
-    colour = [float(v) for v in _ground_colour(ink, rng)]
-    size = (plate.shape[1], plate.shape[0])
-    if rng.random() < 0.25 and max(high, wide) < 1.5 * min(high, wide):
-        reach = (round(size[0] * 0.5), round(size[1] * 0.5))
-        cv2.ellipse(plate, (size[0] // 2, size[1] // 2), reach, 0, 0, 360, (*colour, 255.0), -1)
-    else:
-        cv2.rectangle(plate, (0, 0), (size[0] - 1, size[1] - 1), (*colour, 255.0), -1)
-    alpha = ink[..., 3:].astype(np.float32) / 255
-    part = plate[pad : pad + high, pad : pad + wide]
-    part[..., :3] = (part[..., :3] * (1 - alpha) + ink[..., :3] * alpha).astype(np.uint8)
-    part[..., 3] = np.maximum(part[..., 3], ink[..., 3])
-    return plate
-
-
-def _warp(ink: Rgba, scale: float, rng: np.random.Generator, *, turn: float) -> Rgba:
-    """The mark at another size, turned by some degrees and seen a little from the side."""
-    if scale < 1:
-        ink = _premultiplied_resize(ink, scale)
-        scale = 1.0
-    high, wide = ink.shape[:2]
-    corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)
-    angle = np.deg2rad(rng.normal(0, turn / 3 if rng.random() < 0.6 else turn))
-    turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
-    squeeze = np.exp(rng.normal(0, 0.1, 2)).astype(np.float32)
-    moved = ((corners - corners.mean(0)) * squeeze * scale) @ turned
-    moved += rng.normal(0, 0.035, (4, 2)).astype(np.float32) * np.ptp(moved, axis=0)
-    moved -= moved.min(axis=0) - 1
-    size = np.ceil(moved.max(axis=0)).astype(int) + 2
-    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    return np.asarray(cv2.warpPerspective(ink, matrix, (int(size[0]), int(size[1])), flags=cv2.INTER_LINEAR), np.uint8)
-
-
-def _premultiplied_resize(ink: Rgba, scale: float) -> Rgba:
-    """Shrink without the colour of invisible pixels bleeding into the edges."""
-    alpha = ink[..., 3:].astype(np.float32) / 255
-    both = np.dstack([ink[..., :3] * alpha, ink[..., 3].astype(np.float32)])
-    size = (max(2, round(ink.shape[1] * scale)), max(2, round(ink.shape[0] * scale)))
-    both = cv2.resize(both, size, interpolation=cv2.INTER_AREA)
-    rgb = both[..., :3] / np.maximum(both[..., 3:] / 255, 1e-3)
-    return np.dstack([rgb.clip(0, 255), both[..., 3]]).astype(np.uint8)
-
-
-def _corner(ink: Rgba, canvas: Floats, rng: np.random.Generator, *, outside: float) -> tuple[int, int]:
-    """Where the upper left corner goes, so that at most that share of the mark lies outside the picture on each side."""
-    (high, wide), (ink_high, ink_wide) = canvas.shape[:2], ink.shape[:2]
-    spare_x, spare_y = outside * ink_wide, outside * ink_high
-    x = rng.uniform(-spare_x, max(-spare_x + 1, wide - ink_wide + spare_x))
-    y = rng.uniform(-spare_y, max(-spare_y + 1, high - ink_high + spare_y))
-    return round(float(x)), round(float(y))
-
-
-def _lay(
-    canvas: Floats, ink: Rgba, x: int, y: int, *, light: Floats | None = None, strength: float = 1.0
-) -> npt.NDArray[np.bool_] | None:
-    """Blend the mark into the canvas in place; the mask of visible ink on the canvas, None when it lies outside."""
-    high, wide = canvas.shape[:2]
+def _legible(canvas: Canvas, piece: Piece, x: int, y: int) -> Piece:
+    """The piece, in black or white where it would not stand out from the ground."""
     left, top = max(0, x), max(0, y)
-    right, bottom = min(wide, x + ink.shape[1]), min(high, y + ink.shape[0])
-    if right <= left or bottom <= top:
-        return None
-    part = ink[top - y : bottom - y, left - x : right - x].astype(np.float32)
-    alpha = part[..., 3:] / 255 * np.float32(strength)
-    colour = part[..., :3]
-    if light is not None:
-        colour = (colour * light[top:bottom, left:right]).clip(0, 255)
-    canvas[top:bottom, left:right] = canvas[top:bottom, left:right] * (1 - alpha) + colour * alpha
-    visible = np.zeros((high, wide), bool)
-    visible[top:bottom, left:right] = part[..., 3] >= INK
-    return visible if visible.any() else None
+    under = canvas.pixels[top : y + piece.rgba.shape[0], left : x + piece.rgba.shape[1]].astype(np.float32)
+    shown = piece.rgba[top - y : top - y + under.shape[0], left - x : left - x + under.shape[1]]
+    if not under.size or contrast(shown, under) > 55:
+        return piece
+    return replace(piece, rgba=one_colour(piece.rgba, 245 if under.mean() < 128 else 15))
 
 
-def _light(canvas: Floats, rng: np.random.Generator) -> Floats:
-    """The ground's own light, (h, w, 1) about 1: what is pasted gets its shadows and bright spots."""
-    grey = canvas.mean(axis=2)
-    small = cv2.resize(grey, (24, 24), interpolation=cv2.INTER_AREA)
-    smooth = cv2.resize(cv2.GaussianBlur(small, (0, 0), 1.5), (canvas.shape[1], canvas.shape[0]))
-    ratio = (smooth + 30) / (float(smooth.mean()) + 30)
-    return np.asarray(1 + (ratio - 1)[..., None] * rng.uniform(0.2, 0.6), np.float32).clip(0.45, 1.4)
+def _legible_on(piece: Piece, under: Floats) -> Piece:
+    if contrast(piece.rgba, under) > 55:
+        return piece
+    return replace(piece, rgba=one_colour(piece.rgba, 245 if under.mean() < 128 else 15))
 
 
-def _legible(canvas: Floats, ink: Rgba, x: int, y: int) -> bool:
-    """True when the mark stands out from what lies under it."""
-    high, wide = canvas.shape[:2]
-    under = canvas[max(0, y) : min(high, y + ink.shape[0]), max(0, x) : min(wide, x + ink.shape[1])]
-    part = ink[max(0, -y) :, max(0, -x) :][: under.shape[0], : under.shape[1]]
-    solid = part[..., 3] >= 128
-    if not solid.any() or part[..., 3].min() >= 128:
-        return True  # cut-outs and plates bring their own ground
-    return bool(np.abs(part[solid, :3].astype(np.float32) - under[solid]).max(axis=1).mean() > 45)
+def _drop_shadow(canvas: Canvas, piece: Piece, x: int, y: int, rng: np.random.Generator, *, chance: float) -> None:
+    if rng.random() > chance:
+        return
+    dark = hosts.shadow_under(piece, rng)
+    blank = Piece(dark, np.zeros(dark.shape[:2], np.uint8), solid=False)
+    shift = 1 + max(piece.rgba.shape[:2]) * rng.uniform(0.0, 0.04)
+    canvas.lay(blank, round(x - 24 + shift * rng.uniform(-1, 1)), round(y - 24 + shift), rng)
 
 
-def _extent(alpha: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """xyxy of the ink, edges exclusive; the whole array when there is none."""
-    return tuple(float(v) for v in visible_extent(alpha >= INK))  # type: ignore[return-value]
+def _scaled(piece: Piece, wide: int, high: int) -> Piece:
+    rgba = cv2.resize(piece.rgba, (wide, high), interpolation=cv2.INTER_AREA)
+    return replace(piece, rgba=rgba, marks=cv2.resize(piece.marks, (wide, high), interpolation=cv2.INTER_NEAREST))
 
 
-def visible_extent(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """(4,) xyxy around the True pixels, right and bottom exclusive; the whole array when there is none."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return np.array([0, 0, mask.shape[1], mask.shape[0]], np.float32)
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+def _as_rgba(pixels: Pixels) -> Rgba:
+    return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
 
 
-def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
-    return bool(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
-
-
-def _slope(high: int, wide: int, rng: np.random.Generator) -> Floats:
-    """A plane from about -1 to 1 in a random direction, (h, w, 1): light that falls off."""
-    angle = rng.uniform(0, 2 * np.pi)
-    x = np.linspace(-1, 1, wide, dtype=np.float32)[None] * np.float32(np.cos(angle))
-    y = np.linspace(-1, 1, high, dtype=np.float32)[:, None] * np.float32(np.sin(angle))
-    return np.asarray((x + y)[..., None], np.float32)
+def _choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+    names = [name for name, share in shares.items() if share > 0]
+    weights = np.array([shares[name] for name in names])
+    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
