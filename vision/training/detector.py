@@ -152,7 +152,7 @@ def _photo_examples(config: dict[str, Any]) -> list[Example]:
 
 def _drawn_examples(config: dict[str, Any], taught: Sequence[LabelledPicture]) -> list[Example]:
     """Drawn pictures; where their ground is a photograph, its own products count as in photographs."""
-    drawn, found = config["drawn"], []
+    drawn, found = config["drawn"] | {"names_left_out": list(config.get("held_out_brands", []))}, []
     stock = load_stock(drawn, taught)
     for seed in range(int(drawn["n"])):
         scene = draw_scene(stock, int(config["seed"]) * 1_000_000 + seed)
