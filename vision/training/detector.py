@@ -1,13 +1,15 @@
 """Trains the detector: a YOLOv8 of ultralytics, taught on real and drawn pictures with its loss turned off where nobody looked.
 
 The network, its loss and its starting weights are ultralytics'; the loop is ours, because regions without loss, a budget in
-minutes and bfloat16 on CPUs have no switch there. A run folder holds `last.ckpt`, `metrics.csv`, `metrics.png` and `log`;
-the model goes to `export` as ONNX, safetensors and card.
+minutes and bfloat16 on CPUs have no switch there. A run folder holds `last.ckpt`, `metrics.csv`, `metrics.png` and `run.json`
+(settings and held-out figures, for `vision evaluate detector --compare`); the model goes to `export` as ONNX, safetensors and
+card.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import math
 import time
@@ -44,6 +46,7 @@ from vision.training.export import amend_card, export_model
 from vision.training.network import build_network
 from vision.training.self_labels import SelfLabels
 from vision.values import Detections
+from vision.weights import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -442,7 +445,7 @@ class DetectorRun:
         held_out = {str(on): self.judge(self.best, parts=on) for on in (False, True)}
         parts = sum(held_out["True"].values()) > sum(held_out["False"].values())
         self.model.load_state_dict(self.best)
-        card = {
+        card: dict[str, Any] = {
             "name": f"{self.config.get('name', 'detector')}-{self.size}",
             "what": "finds logos and products in pictures of any size, whatever the brand",
             "architecture": "YOLOv8n (ultralytics)",
@@ -461,13 +464,15 @@ class DetectorRun:
             },
         }
         inputs = calibration_inputs(self.data, self.size) if self.config.get("int8") else ()
+        record = {"config": self.config, **card["trained"], "held_out": held_out[str(parts)]}
+        write_atomically(self.out / "run.json", (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
         path = export_model(self.model, folder, size=self.size, names=KINDS, card=card, calibration=inputs)
         used = int(self.config.get("most_photos") or 0)
         photos = folder_pictures(self.config.get("photos"))[used : used + MOST_FRESH]
-        points, record = operating_points(
+        points, found_by = operating_points(
             Detector.load(path), self.data.held_out, photos, photo_boxes=float(self.config.get("photo_boxes", math.inf))
         )
-        amend_card(path, {"operating_point": points, "operating_point_from": record})
+        amend_card(path, {"operating_point": points, "operating_point_from": found_by})
         log.info("exported to %s", path)
         return path
 

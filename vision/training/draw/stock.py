@@ -33,9 +33,9 @@ def load_stock(recipe: dict[str, Any], real: Sequence[LabelledPicture] | None = 
     """What a recipe draws with.
 
     recipe: {"ingredients": {name: weight}, "drawings": {"sources", "cache", "iconify", "limit"}, "real": [jsonl, …],
-    "photos": folder, "packshots": jsonl, "fonts": folder, "brands_left_out": file, "names_left_out": [name, …], "longest": [low, high], "most_photos",
-    "most_packshots", "most_cut_outs", "most_words"}. Without "ingredients" everything that the recipe has sources for is drawn:
-    `wordmarks` only when it names fonts.
+    "photos": folder, "packshots": jsonl, "fonts": folder, "brands_left_out": file, "names_left_out": [name, …],
+    "longest": [low, high], "most_photos", "most_packshots", "most_cut_outs", "most_words"}.
+    Without "ingredients" everything that the recipe has sources for is drawn: `wordmarks` only when it names fonts.
     real: pictures whose logos are cut out, in place of those that the recipe names.
     Raises UsageError (bad_config) for an unknown ingredient or one that the recipe has no source for, DatasetError (missing)
     for a path or fonts that are not there, and what `load_drawings` raises.
