@@ -34,7 +34,7 @@ import numpy as np
 from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
 from vision.detect import Detector
 from vision.detect.looks import VIEWS, Look, Tiles, merge
-from vision.evaluate.detector import Judged, ap, as_boxes, recall_at_10
+from vision.evaluate.boxes import Judged, ap, as_boxes, recall_at_10
 from vision.geometry import Boxes, area, iou
 from vision.images import read_picture
 from vision.training.config import load_config

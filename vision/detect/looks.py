@@ -170,7 +170,7 @@ def merge(
     holds &= (
         (pool.boxes[None, :, :2] < seen[:, None, :2] - slack) | (pool.boxes[None, :, 2:] > seen[:, None, 2:] + slack)
     ).any(axis=2)
-    left = ~holds.any(axis=1)
+    left = np.asarray(~holds.any(axis=1), bool)
     for kind in dict.fromkeys(pool.kinds):
         own = np.flatnonzero(left & (kinds == kind))
         left[own] = False
