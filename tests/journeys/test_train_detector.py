@@ -85,6 +85,11 @@ def test_a_run_leaves_metrics_a_plot_and_a_model_that_detects(trained: tuple[Pat
     assert [int(r["step"]) for r in rows] == [2, 4]
     assert all(math.isfinite(float(r["class_loss"])) and 0 <= float(r["recall10"]) <= 1 for r in rows)
     assert (out / "metrics.png").stat().st_size > 1000
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert run["config"]["steps"] == run["steps"] == 4
+    assert (out / "held-out" / "curves.png").stat().st_size > 1000
+    judged = json.loads((out / "held-out" / "figures.json").read_text(encoding="utf-8"))
+    assert judged["sets"]["held-out-brands"]["logo"]["boxed"]["pictures"] == 5
     card = json.loads((model / "card.json").read_text(encoding="utf-8"))
     assert card["schema"] == "vision.card/1"
     assert card["trained"]["steps"] == 4

@@ -55,7 +55,7 @@ def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentPars
     detector = actions.add_parser(
         "detector",
         help="boxes: average precision, recall, false boxes, worst pictures; compare what was tried",
-        description="Class-agnostic figures of boxes with 95 %% intervals, by set, kind and size, on the whole ranked list and "
+        description="Class-agnostic figures of boxes with 95 % intervals, by set, kind and size, on the whole ranked list and "
         "at the operating point. DIR gets the rows of each set (results.jsonl), figures.json, figures.csv, curves.png, worst.jpg "
         "and worst.jsonl. Needs the extra evaluate.",
         epilog="Example: vision evaluate detector datasets/samples/truth.jsonl --out runs/evaluation",

@@ -2,8 +2,8 @@
 
 The network, its loss and its starting weights are ultralytics'; the loop is ours, because regions without loss, a budget in
 minutes and bfloat16 on CPUs have no switch there. A run folder holds `last.ckpt`, `metrics.csv`, `metrics.png` and `run.json`
-(settings and held-out figures, for `vision evaluate detector --compare`); the model goes to `export` as ONNX, safetensors and
-card.
+(settings and held-out figures, for `vision evaluate detector --compare`), and `held-out/` with curves and the worst pictures
+of the held-out brands; the model goes to `export` as ONNX, safetensors and card.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from vision.datasets import jsonl
 from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
 from vision.detect import AnyDetector, Detector
 from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, STRIDE, decode, from_square, letterbox, to_input
 from vision.errors import DatasetError, UsageError
-from vision.evaluate.detector import Judged, best_f1, box_figures
+from vision.evaluate.boxes import Judged, best_f1, box_figures
+from vision.evaluate.detector import evaluate_detector, write_evaluation
 from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
 from vision.training.detector_views import (
@@ -473,8 +476,18 @@ class DetectorRun:
             Detector.load(path), self.data.held_out, photos, photo_boxes=float(self.config.get("photo_boxes", math.inf))
         )
         amend_card(path, {"operating_point": points, "operating_point_from": found_by})
+        if self.data.held_out:
+            self._judge_export(path)
         log.info("exported to %s", path)
         return path
+
+    def _judge_export(self, folder: Path) -> None:
+        """What the exported model finds of the held-out brands, with curves and the worst pictures, into `held-out`."""
+        out = self.out / "held-out"
+        out.mkdir(exist_ok=True)
+        truth = out / "brands.jsonl"
+        jsonl.write(truth, ((os.path.relpath(p.path, out), p) for p in self.data.held_out))
+        write_evaluation(evaluate_detector([truth], out, detector=Detector.load(folder), threads=1), out)
 
     def _note(self, row: dict[str, float]) -> None:
         place = {"step": self.step, "minutes": round(self.seconds / 60, 2), "progress": round(self.progress(), 4)}
