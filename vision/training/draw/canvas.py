@@ -86,13 +86,19 @@ class Canvas:
         return not self.marks[max(0, y) : y + high, max(0, x) : x + wide].any()
 
     def calm_place(
-        self, wide: int, high: int, rng: np.random.Generator, *, outside: float = 0.0, tries: int = 6
+        self, wide: int, high: int, rng: np.random.Generator, *, outside: float = 0.0, tries: int = 4
     ) -> tuple[int, int]:
         """A corner for a thing of that size, on the calmest of some places drawn at random: walls, shirts, doors, not leaves."""
         places = [self._place(wide, high, rng, outside) for _ in range(tries)]
         return min(
-            places, key=lambda p: (not self.is_free(p[0], p[1], wide, high), self._detail_at(p[0], p[1], wide, high))
+            places, key=lambda p: (not self.is_free(p[0], p[1], wide, high), self.detail_at(p[0], p[1], wide, high))
         )
+
+    def detail_at(self, x: int, y: int, wide: int, high: int) -> float:
+        """Mean absolute Laplacian of the ground in that rectangle: about 2 for a wall, 20 for leaves."""
+        left, right = (int(np.clip(v * _GRID / self.wide, 0, _GRID - 1)) for v in (x, x + wide))
+        top, bottom = (int(np.clip(v * _GRID / self.high, 0, _GRID - 1)) for v in (y, y + high))
+        return float(self.detail[top : bottom + 1, left : right + 1].mean())
 
     def boxes(self) -> tuple[LabelledBox, ...]:
         """Every mark and product that can be seen, clipped, products first; what is mostly hidden or tiny is ignored."""
@@ -121,7 +127,8 @@ class Canvas:
         totals = np.bincount(piece.marks.ravel(), minlength=2)
         for value in (int(v) for v in np.flatnonzero(totals[1:]) + 1):
             number = len(self.laid) + 1
-            self.marks[top:bottom, left:right][(marks == value) & covered] = number
+            region = self.marks[top:bottom, left:right]
+            region[(marks == value) & covered & (region == 0)] = number  # a see-through watermark hides no mark
             self.laid.append(_Laid(number, "logo", int(totals[value]), box, value in piece.unsure))
         if piece.product:
             number = len(self.laid) + 1
@@ -160,8 +167,3 @@ class Canvas:
         x = rng.uniform(-spare_x, max(-spare_x + 1, self.wide - wide + spare_x))
         y = rng.uniform(-spare_y, max(-spare_y + 1, self.high - high + spare_y))
         return round(float(x)), round(float(y))
-
-    def _detail_at(self, x: int, y: int, wide: int, high: int) -> float:
-        left, right = (int(np.clip(v * _GRID / self.wide, 0, _GRID - 1)) for v in (x, x + wide))
-        top, bottom = (int(np.clip(v * _GRID / self.high, 0, _GRID - 1)) for v in (y, y + high))
-        return float(self.detail[top : bottom + 1, left : right + 1].mean())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from vision.training.draw.material import thing_colour
 from vision.training.draw.piece import Floats
 from vision.values import Pixels
 
@@ -57,7 +58,7 @@ def wall(longest: int, rng: np.random.Generator) -> Pixels:
         joints = ((rows % pitch) < 2) | (((columns + shift) % (2 * pitch)) < 2)
         canvas -= (depth * joints)[..., None]
     elif kind < 0.55:  # checks or stripes
-        other = rng.uniform(0, 255, 3).astype(np.float32)
+        other = np.array(thing_colour(rng), np.float32)
         on = ((columns // pitch) % 2) * ((rows // pitch) % 2 if kind < 0.48 else 1)
         canvas += (other - canvas) * (np.broadcast_to(on, (high, wide))[..., None] * np.float32(rng.uniform(0.2, 1)))
     for cell, strength in ((24, 14), (4, 7), (1, 5)):  # stains, weave and grain
@@ -85,5 +86,4 @@ def _plain(longest: int, rng: np.random.Generator) -> Floats:
     high, wide = longest, max(8, round(longest * rng.uniform(0.6, 1.0)))
     if rng.random() < 0.5:
         high, wide = wide, high
-    colour = rng.uniform(20, 245) + rng.normal(0, 12, 3) if rng.random() < 0.6 else rng.uniform(15, 245, 3)
-    return np.broadcast_to(colour.clip(0, 255).astype(np.float32), (high, wide, 3)).copy()
+    return np.broadcast_to(np.array(thing_colour(rng), np.float32), (high, wide, 3)).copy()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from vision.training.draw.material import Matter, ground_for, one_colour, printed
+from vision.training.draw.material import Matter, ground_for, one_colour, printed, thing_colour
 from vision.training.draw.piece import INK, LabelMap, Piece, Rgba, over, stamp
 from vision.training.draw.shape import fitted, on_cylinder, resized
 
@@ -150,7 +150,7 @@ def pack(inks: Sequence[Rgba], clutter: Sequence[Rgba], rng: np.random.Generator
     colour = ground_for(ink, rng)
     face = np.zeros((high, wide, 4), np.uint8)
     face[:] = (*colour, 255)
-    other = tuple(float(v) for v in rng.uniform(0, 255, 3))
+    other = thing_colour(rng)
     for _ in range(int(rng.integers(0, 4))):
         if rng.random() < 0.5:
             y = int(rng.integers(high))
@@ -221,7 +221,7 @@ def _plate(
     if rim and not flat:
         inner = np.zeros_like(shape)
         draw(inner, max(2, round(rng.uniform(0.02, 0.06) * min(high, wide))), 255)
-        edge = rng.uniform(0, 255, 3).astype(np.float32)
+        edge = np.array(thing_colour(rng), np.float32)
         weight = (inner.astype(np.float32) / 255)[..., None]
         plate[..., :3] = (plate[..., :3] * weight + edge * (1 - weight)).astype(np.uint8)
     return plate

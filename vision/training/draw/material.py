@@ -19,30 +19,38 @@ class Matter(Enum):
     ENGRAVED = "engraved"
     STITCHED = "stitched"
     LIT = "lit"
+    METAL = "metal"
 
 
 _SHARES = {
-    Matter.PRINT: 0.62,
-    Matter.WORN: 0.08,
-    Matter.EMBOSSED: 0.08,
-    Matter.ENGRAVED: 0.06,
-    Matter.STITCHED: 0.08,
+    Matter.PRINT: 0.6,
+    Matter.WORN: 0.07,
+    Matter.EMBOSSED: 0.06,
+    Matter.ENGRAVED: 0.05,
+    Matter.STITCHED: 0.07,
     Matter.LIT: 0.08,
+    Matter.METAL: 0.07,
 }
+_RELIEF = {Matter.EMBOSSED, Matter.ENGRAVED}
+MOST_DETAIL = 9.0  # mean Laplacian from which relief drowns in what is under it
 LEAST_RELIEF = 40  # pixels of the longest side from which relief and thread can be told
 
 
-def some_matter(longest: float, rng: np.random.Generator) -> Matter:
-    """Mostly print; relief, thread and light only for marks that are large enough to show it."""
+def some_matter(longest: float, detail: float, rng: np.random.Generator) -> Matter:
+    """Mostly print; relief, thread and light only for marks that are large enough to show it, relief on calm ground only.
+
+    detail: mean absolute Laplacian of the ground there.
+    """
     if longest < LEAST_RELIEF:
         return Matter.PRINT
-    return list(_SHARES)[int(rng.choice(len(_SHARES), p=list(_SHARES.values())))]
+    matter = list(_SHARES)[int(rng.choice(len(_SHARES), p=list(_SHARES.values())))]
+    return Matter.PRINT if matter in _RELIEF and (detail > MOST_DETAIL or longest < 2 * LEAST_RELIEF) else matter
 
 
 def printed(under: Floats, rgba: Rgba, matter: Matter, rng: np.random.Generator, *, strength: float = 1.0) -> Floats:
     """The ground with the mark on it. under: (h, w, 3) float32 0..255; rgba: (h, w, 4) uint8 of the same size."""
     alpha = rgba[..., 3:].astype(np.float32) * np.float32(strength / 255)
-    if matter in {Matter.EMBOSSED, Matter.ENGRAVED}:
+    if matter in _RELIEF:
         return _relief(under, alpha, raised=matter is Matter.EMBOSSED, rng=rng)
     # the weave, grain and folds of what it is printed on show through
     grey = under.mean(axis=2)
@@ -60,6 +68,13 @@ def printed(under: Floats, rgba: Rgba, matter: Matter, rng: np.random.Generator,
         thread = 1 + 0.16 * np.sin((columns + slope * rows) * np.float32(2 * np.pi / pitch))
         rim = cv2.GaussianBlur(alpha, (0, 0), 1.2) - np.roll(cv2.GaussianBlur(alpha, (0, 0), 1.2), 2, axis=(0, 1))
         colour = colour * thread[..., None].astype(np.float32) * (1 + 0.5 * np.atleast_3d(rim))
+    if matter is Matter.METAL:  # bright above, dark at the horizon, lit again below, with a rim of light and shade
+        rows = np.linspace(0, 1, under.shape[0], dtype=np.float32)[:, None, None]
+        bands = 150 + 70 * np.cos(rows * np.float32(rng.uniform(6, 14)) + np.float32(rng.uniform(0, 6)))
+        soft = cv2.GaussianBlur(alpha, (0, 0), 1 + 0.01 * max(under.shape[:2]))
+        rim = np.atleast_3d(cv2.Sobel(soft, cv2.CV_32F, 0, 1)) * np.float32(rng.uniform(60, 160))
+        tint = np.array([1, 1, 1] if rng.random() < 0.75 else [1.05, 0.9, 0.6], np.float32)
+        colour = ((0.25 * colour.mean(axis=2, keepdims=True) + 0.75 * bands) * tint + rim).clip(0, 255)
     if matter is Matter.LIT:
         glow = np.atleast_3d(_smooth(alpha[..., 0], 0.06 * max(under.shape[:2]) + 1))
         bright = colour + (255 - colour) * np.float32(rng.uniform(0.1, 0.5))
@@ -76,8 +91,8 @@ def _relief(under: Floats, alpha: Floats, *, raised: bool, rng: np.random.Genera
     slope = cv2.Sobel(soft, cv2.CV_32F, 1, 0) * np.float32(np.cos(angle)) + cv2.Sobel(
         soft, cv2.CV_32F, 0, 1
     ) * np.float32(np.sin(angle))
-    depth = np.float32(rng.uniform(35, 80) * (1 if raised else -1))
-    tone = np.float32(rng.uniform(-0.3, 0.3) if raised else rng.uniform(-0.45, -0.1))
+    depth = np.float32(rng.uniform(60, 130) * (1 if raised else -1))
+    tone = np.float32(rng.choice([-1, 1]) * rng.uniform(0.08, 0.3) if raised else rng.uniform(-0.5, -0.2))
     return np.asarray(under * (1 + tone * np.atleast_3d(alpha)) + np.atleast_3d(slope) * depth, np.float32)
 
 
@@ -89,6 +104,34 @@ def _smooth(grey: Floats, sigma: float) -> Floats:
     return np.asarray(cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / step), (wide, high)), np.float32)
 
 
+def brand_colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    """Black, white, or a colour as strong as brands like them."""
+    chance = rng.random()
+    if chance < 0.3:
+        return (18, 18, 20)
+    if chance < 0.45:
+        return (245, 245, 245)
+    return _of_hue(rng, 120, 256, 90, 256)
+
+
+def thing_colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    """What painted, woven and printed things are coloured like: more often white, black or dull than bright."""
+    chance = rng.random()
+    if chance < 0.3:
+        return _of_hue(rng, 0, 12, 215, 256)
+    if chance < 0.45:
+        return _of_hue(rng, 0, 40, 8, 50)
+    return _of_hue(rng, 10, 110, 50, 230) if chance < 0.75 else _of_hue(rng, 110, 240, 70, 230)
+
+
+def _of_hue(rng: np.random.Generator, *limits: int) -> tuple[int, int, int]:
+    """Any hue, with saturation and value in [low, high), each of 256."""
+    low, high, dark, light = limits
+    hsv = np.array([[[int(rng.integers(180)), int(rng.integers(low, high)), int(rng.integers(dark, light))]]], np.uint8)
+    red, green, blue = (int(v) for v in cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0])
+    return red, green, blue
+
+
 def recoloured(ink: Ink, rng: np.random.Generator) -> Rgba:
     """Brand colour, black, white or any colour for a one-colour mark; a coloured one keeps its own, or is printed in one."""
     chance = rng.random()
@@ -97,7 +140,7 @@ def recoloured(ink: Ink, rng: np.random.Generator) -> Rgba:
     if ink.colour is not None and chance < 0.5:
         colour = np.array(ink.colour, np.float32)
     else:
-        colour = (np.full(3, 20), np.full(3, 245), rng.uniform(0, 255, 3))[int(rng.integers(3))].astype(np.float32)
+        colour = np.array(brand_colour(rng), np.float32)
     alpha = ink.rgba[..., 3]
     if ink.colour is None:  # light parts of a coloured mark become the ground's
         grey = ink.rgba[..., :3].astype(np.float32).mean(axis=2) / 255
@@ -123,12 +166,11 @@ def contrast(ink: Rgba, under: Floats) -> float:
 
 
 def ground_for(ink: Rgba, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A plain colour that the mark stands out from: white half the time, black, or any."""
+    """A plain colour that the mark stands out from."""
     solid = ink[..., 3] >= INK
     mean = ink[solid, :3].astype(np.float32).mean(axis=0) if solid.any() else np.zeros(3, np.float32)
     for _ in range(8):
-        chance = rng.random()
-        colour = np.full(3, 255.0) if chance < 0.45 else np.full(3, 10.0) if chance < 0.6 else rng.uniform(0, 255, 3)
+        colour = np.array(thing_colour(rng), np.float64)
         if np.abs(colour - mean).max() > 75:
             break
     else:

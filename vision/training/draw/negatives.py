@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vision.training.draw.material import thing_colour
 from vision.training.draw.piece import LabelMap, Rgba, extent, over
 from vision.training.draw.shape import fitted, resized
 from vision.values import Pixels
@@ -117,7 +118,7 @@ def paragraph(rng: np.random.Generator, fonts: Sequence[Path]) -> Rgba:
     if rng.random() < 0.55:
         return _on_paper(ink, rng, rng.uniform(200, 256, 3))
     ink = ink.copy()
-    ink[..., :3] = rng.uniform(0, 255, 3).astype(np.uint8) if rng.random() < 0.4 else rng.choice([20, 240])
+    ink[..., :3] = np.array(thing_colour(rng), np.uint8) if rng.random() < 0.4 else rng.choice([20, 240])
     return ink
 
 
@@ -221,11 +222,11 @@ def number_plate(rng: np.random.Generator, fonts: Sequence[Path]) -> Rgba:
 def control(rng: np.random.Generator, fonts: Sequence[Path]) -> Rgba:
     """Part of an interface: a button with a word, arrows, a menu, a switch, a cross, a star rating."""
     kind = int(rng.integers(6))
-    colour = tuple(float(v) for v in rng.uniform(0, 255, 3))
+    colour = thing_colour(rng)
     if kind == 0:
-        return _on_paper(_written([_phrase(rng, 2)], fonts, rng, size=30), rng, rng.uniform(60, 255, 3))
+        return _on_paper(_written([_phrase(rng, 2)], fonts, rng, size=30), rng, thing_colour(rng))
     rgba = np.zeros((80, 80, 4), np.uint8)
-    ink = (*colour, 255.0)
+    ink = (*colour, 255)
     if kind == 1:
         for y in (20, 40, 60):
             cv2.line(rgba, (12, y), (68, y), ink, 8)
@@ -261,7 +262,7 @@ def pattern(rng: np.random.Generator, fonts: Sequence[Path]) -> Rgba:
         on = ((columns % pitch - pitch / 2) ** 2 + (rows % pitch - pitch / 2) ** 2 < (pitch / 3.2) ** 2).astype(int)
     else:
         on = (rows + np.abs(columns % (2 * pitch) - pitch)) // pitch % 2
-    two = rng.uniform(0, 255, (2, 3))
+    two = np.array([thing_colour(rng), thing_colour(rng)], np.float64)
     return np.dstack([two[on], np.full((high, wide), 255.0)]).astype(np.uint8)
 
 

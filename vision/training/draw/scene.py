@@ -30,7 +30,7 @@ from vision.values import Pixels
 __all__ = ["INGREDIENTS", "SUBJECTS", "CutOut", "Ink", "Scene", "Stock", "draw_scene"]
 
 INGREDIENTS = ("pasted", "vector", "wordmarks", "negatives", "products", "watermarks")
-SUBJECTS = ("logos", "products", "shelf", "clean_logo", "packshot", "page")
+SUBJECTS = ("logos", "products", "shelf", "clean_logo", "packshot", "shop", "page")
 # Longest side of a mark as a share of the picture's. Real boxes: 5 % under .05, a quarter under .10, half under .18,
 # three quarters under .36.
 SMALLEST, LARGEST = 0.03, 0.7
@@ -103,11 +103,13 @@ def _subjects(stock: Stock, lead: str) -> dict[str, float]:
     if lead == "negatives":
         return {"logos": 0.65, "page": 0.35}
     if lead == "products":
-        return {"products": 0.55, "packshot": 0.3, "shelf": 0.15}
+        return {"products": 0.5, "packshot": 0.26, "shelf": 0.14, "shop": 0.1}
     if not has_marks:
         return {"logos": 0.6, "page": 0.2, "packshot": 0.2 if has_products else 0.0}
+    if lead == "watermarks":
+        return {"logos": 0.4, "packshot": 0.15, "shop": 0.35, "products": 0.1} if has_products else {"logos": 1.0}
     shares = {"logos": 0.62, "clean_logo": 0.14, "shelf": 0.08, "page": 0.04}
-    shares |= {"products": 0.08, "packshot": 0.06} if has_products else {}
+    shares |= {"products": 0.08, "packshot": 0.06, "shop": 0.1} if has_products else {}
     if not stock.inks or lead == "pasted":
         shares |= {"page": 0.0, "shelf": 0.0}
     return shares
@@ -154,6 +156,40 @@ def _draw_packshot(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
     x, y = int(rng.integers(0, max(1, size[1] - wide + 1))), int(rng.integers(0, max(1, size[0] - high + 1)))
     _drop_shadow(canvas, warped, x, y, rng, chance=0.3)
     canvas.lay(warped, x, y, rng)
+    return canvas
+
+
+def _draw_shop(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
+    """The picture of a web shop: one product or a few, a mark in a corner, a bar of text, a price."""
+    longest = int(rng.integers(*stock.longest))
+    size = (longest, longest if rng.random() < 0.7 else round(longest * rng.uniform(0.7, 1.0)))
+    if stock.photos and rng.random() < 0.3:
+        ground = cv2.resize(photo_ground(stock.photos, longest, rng), (size[1], size[0]))
+    else:
+        ground = np.array(np.broadcast_to(studio_colour(rng), (*size, 3)))
+    canvas = Canvas(ground, stock.grain, lifelike=False)
+    for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+        piece = _branded(_packshot(stock, rng), stock, lead, rng, chance=0.0 if lead == "products" else 0.85)
+        warped = seen_aslant(piece, rng.uniform(0.4, 0.85) * longest, rng, turn=10, depth=0.004, squeeze=0.03)
+        x, y = canvas.calm_place(warped.rgba.shape[1], warped.rgba.shape[0], rng, tries=4)
+        _drop_shadow(canvas, warped, x, y, rng, chance=0.3)
+        canvas.lay(warped, x, y, rng)
+    if stock.inks and lead != "products" and rng.random() < 0.75:
+        ink = recoloured(_pick(stock, lead, rng), rng)
+        mark = fitted(ink, _for_aspect(rng.uniform(0.1, 0.3) * longest, ink))
+        corner = (rng.random() < 0.7, rng.random() < 0.8)
+        pad = round(0.03 * longest)
+        x = pad if corner[0] else size[1] - mark.shape[1] - pad
+        y = pad if corner[1] else size[0] - mark.shape[0] - pad
+        piece = hosts.badge(ink, rng) if rng.random() < 0.2 else piece_of(mark)
+        if not piece.solid:
+            piece = _legible(canvas, piece, x, y)
+        else:
+            piece = replace(piece, rgba=fitted(piece.rgba, max(mark.shape[:2])))
+            piece = replace(piece, marks=(piece.rgba[..., 3] >= INK).astype(np.uint8))
+        canvas.lay(piece, x, y, rng)
+    if stock.clutter and rng.random() < 0.6:
+        _add_clutter(canvas, stock, int(rng.integers(1, 4)), rng)
     return canvas
 
 
@@ -213,12 +249,10 @@ def _draw_clean_logo(stock: Stock, lead: str, rng: np.random.Generator) -> Canva
     ground = np.empty((tall, broad, 3), np.uint8)
     ground[:] = np.array(ground_for(mark, rng)).astype(np.uint8)
     if rng.random() < 0.25:
-        textured = wall(max(ground.shape[:2]), rng)
-        textured = textured[: ground.shape[0], : ground.shape[1]]
-        room = ground[: textured.shape[0], : textured.shape[1]]
-        room[:] = (room * 0.75 + textured * 0.25).astype(np.uint8)
+        textured = cv2.resize(wall(longest, rng), (ground.shape[1], ground.shape[0]))
+        ground = cv2.addWeighted(ground, 0.75, textured, 0.25, 0)
     canvas = Canvas(ground, stock.grain, lifelike=False)
-    matter = some_matter(longest, rng) if rng.random() < 0.35 else Matter.PRINT
+    matter = some_matter(longest, 2.0, rng) if rng.random() < 0.35 else Matter.PRINT
     if matter is Matter.ENGRAVED or matter is Matter.EMBOSSED:
         canvas.pixels[:] = np.clip(canvas.pixels.astype(np.int16), 50, 210).astype(np.uint8)
     canvas.lay(piece_of(mark), across, down, rng, matter=matter)
@@ -251,6 +285,7 @@ _DRAW = {
     "shelf": _draw_shelf,
     "clean_logo": _draw_clean_logo,
     "packshot": _draw_packshot,
+    "shop": _draw_shop,
     "page": _draw_page,
 }
 
@@ -267,7 +302,7 @@ def _add_marks(canvas: Canvas, stock: Stock, lead: str, many: int, rng: np.rando
     """So many marks, none on another: cut-outs, prints on the ground, and signs that carry marks."""
     longest = max(canvas.pixels.shape[:2])
     for _ in range(many):
-        share = float(np.exp(rng.normal(np.log(0.23), 0.75))) * (1.0 if many < 3 else 0.7)
+        share = float(np.exp(rng.normal(np.log(0.28), 0.75))) * (1.0 if many < 3 else 0.75)
         side = max(float(np.clip(share, SMALLEST, LARGEST)) * longest, LEAST_LONGEST)
         if stock.cut_outs and (lead == "pasted" or not stock.inks) and (not stock.inks or rng.random() < 0.75):
             _add_cut_out(canvas, stock, side, rng)
@@ -321,7 +356,7 @@ def _add_print(canvas: Canvas, stock: Stock, lead: str, side: float, rng: np.ran
     x, y = canvas.calm_place(wide, high, rng, outside=0.0 if rng.random() < 0.85 else 0.35)
     if not canvas.is_free(x, y, wide, high):
         return
-    matter = some_matter(side, rng)
+    matter = some_matter(side, canvas.detail_at(x, y, wide, high), rng)
     piece = _legible(canvas, piece, x, y)
     canvas.lay(piece, x, y, rng, matter=matter, strength=rng.uniform(0.8, 1.0))
 
@@ -356,7 +391,7 @@ def _add_clutter(canvas: Canvas, stock: Stock, many: int, rng: np.random.Generat
     """Things that are no marks, now and then in front of a mark."""
     for _ in range(many):
         thing = stock.clutter[int(rng.integers(len(stock.clutter)))]
-        side = max(12.0, float(np.exp(rng.normal(np.log(0.16), 0.6))) * max(canvas.wide, canvas.high))
+        side = max(12.0, float(np.exp(rng.normal(np.log(0.12), 0.6))) * max(canvas.wide, canvas.high))
         solid = int(thing[..., 3].min()) == 255 or rng.random() < 0.6
         blank = np.zeros(thing.shape[:2], np.uint8)
         piece = seen_aslant(Piece(thing, blank, solid=solid), min(side, 0.7 * canvas.wide), rng, turn=14)
@@ -416,7 +451,7 @@ def _branded(product: Rgba, stock: Stock, lead: str, rng: np.random.Generator, *
     shown = product[y : y + tall, x : x + broad]
     piece = _legible_on(piece, shown[..., :3].astype(np.float32))
     canvas = Canvas(np.ascontiguousarray(shown[..., :3]), stock.grain, lifelike=False)
-    canvas.lay(piece, 0, 0, rng, matter=some_matter(side, rng), strength=rng.uniform(0.85, 1))
+    canvas.lay(piece, 0, 0, rng, matter=some_matter(side, canvas.sharpness, rng), strength=rng.uniform(0.85, 1))
     shown[..., :3] = canvas.pixels
     marks[y : y + tall, x : x + broad] = (piece.rgba[..., 3] >= INK) & (shown[..., 3] >= INK)
     return Piece(product, marks, product=True)

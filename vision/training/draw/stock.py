@@ -20,7 +20,7 @@ from vision.training.draw.cut_outs import cut_outs
 from vision.training.draw.negatives import clutter, text_lines, watermarks
 from vision.training.draw.piece import CutOut, Ink, Rgba, extent
 from vision.training.draw.scene import INGREDIENTS, Stock
-from vision.training.draw.words import find_fonts, word_marks
+from vision.training.draw.words import find_fonts, plain_fonts, word_marks
 from vision.values import Pixels
 
 # Word marks and lock-ups teach better than small pictograms, which look like any bolt or lamp (measured in a trial).
@@ -66,7 +66,8 @@ def load_stock(recipe: dict[str, Any], real: Sequence[LabelledPicture] | None = 
         add("vector", (VECTOR_WEIGHTS["wide"], wide), (VECTOR_WEIGHTS["compact"], compact))
     fonts = find_fonts(*([Path(recipe["fonts"])] if recipe.get("fonts") else [])) if "wordmarks" in weights else []
     if "wordmarks" in weights:
-        add("wordmarks", (1.0, word_marks(int(recipe.get("most_words", 1500)), fonts, left_out, compact)))
+        add("wordmarks", (1.0, word_marks(int(recipe.get("most_words", 1000)), fonts, left_out, compact)))
+    plain = plain_fonts(fonts)
     several = {"negatives", "watermarks"} & weights.keys() or "vector" in weights or "wordmarks" in weights
     photos = tuple(
         _bounded(read_picture(p).pixels) for p in folder_pictures(recipe.get("photos"), recipe.get("most_photos"))
@@ -78,9 +79,9 @@ def load_stock(recipe: dict[str, Any], real: Sequence[LabelledPicture] | None = 
         packshots(recipe.get("packshots"), recipe.get("most_packshots")),
         (int(low), int(high)),
         pieces,
-        clutter(260, fonts) if "negatives" in weights else (),
-        text_lines(160, fonts) if several else (),
-        watermarks(80, fonts) if "watermarks" in weights else (),
+        clutter(260, plain) if "negatives" in weights else (),
+        text_lines(160, plain) if several else (),
+        watermarks(80, plain) if "watermarks" in weights else (),
         MappingProxyType(of),
         MappingProxyType(weights),
     )
@@ -162,9 +163,15 @@ def cut_from_white(pixels: Pixels) -> Rgba | None:
     share = float((alpha > 0).mean())
     if not 0.05 < share < 0.9:
         return None
-    alpha = np.asarray(cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), 0.7), np.uint8)
+    alpha = np.asarray(cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), 0.8), np.uint8)
     left, top, right, bottom = extent(alpha >= 128)
-    return np.ascontiguousarray(np.dstack([pixels, alpha])[top:bottom, left:right])
+    solid = (alpha == 255).astype(np.float32)
+    near = cv2.GaussianBlur(solid, (0, 0), 2)[..., None]
+    inner = cv2.GaussianBlur(pixels * solid[..., None], (0, 0), 2) / np.maximum(near, 0.02)
+    # pixels at the rim are mixed with white: they take the colour of the product beside them
+    rim = (solid[..., None] == 0) & (near > 0.02)
+    rgb = np.where(rim, inner.clip(0, 255), pixels).astype(np.uint8)
+    return np.ascontiguousarray(np.dstack([rgb, alpha])[top:bottom, left:right])
 
 
 def _bounded(pixels: Pixels) -> Pixels:

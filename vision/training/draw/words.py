@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import DatasetError
+from vision.training.draw.material import brand_colour
 from vision.training.draw.names import brand_name
 from vision.training.draw.piece import Ink, extent
 from vision.training.draw.shape import fitted
@@ -21,6 +23,21 @@ FONTS = Path("/usr/share/fonts")
 PACKAGES = "fonts-lobster fonts-bebas-neue fonts-lato fonts-kaushanscript fonts-roboto-slab fonts-urw-base35"
 LEAST_FONTS = 5
 _HEIGHT = 88  # pixels of the letters drawn
+_SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&+-.'"
+_TEXT_FACES = (
+    "lato-",
+    "roboto",
+    "nimbus",
+    "c059",
+    "p052",
+    "dejavu",
+    "cabin",
+    "karla",
+    "linlibertine",
+    "vollkorn",
+    "courier",
+    "yanone",
+)
 _NOT_LETTERS = (
     "symbol",
     "dingbat",
@@ -67,7 +84,7 @@ def word_marks(n: int, fonts: Sequence[Path], left_out: Sequence[str], symbols: 
             continue
         if rng.random() < 0.2:
             drawn = _decorated(drawn, rng)
-        colour = _brand_colour(rng)
+        colour = brand_colour(rng)
         rgba = np.dstack([np.broadcast_to(np.array(colour, np.uint8), (*drawn.shape, 3)), drawn])
         mark = Ink(rgba, colour)
         if symbols and rng.random() < 0.4:
@@ -80,14 +97,11 @@ def lettering(text: str, font: Path, rng: np.random.Generator) -> Alpha | None:
     """Alpha of a text in a font, (h, w) uint8 cropped to the ink; None when the font lacks its letters."""
     from PIL import Image, ImageDraw, ImageFont
 
-    try:
-        face = ImageFont.truetype(str(font), _HEIGHT)
-        if any(face.getmask(c).getbbox() is None for c in set(text) if c != " "):
-            return None
-        spaced = rng.random() < 0.3
-        wide = int(face.getlength(text) + len(text) * _HEIGHT * 0.4) + 3 * _HEIGHT
-    except (OSError, ValueError):  # a damaged or bitmap font
+    if not can_write(font):
         return None
+    face = ImageFont.truetype(str(font), _HEIGHT)
+    spaced = rng.random() < 0.3
+    wide = int(face.getlength(text) + len(text) * _HEIGHT * 0.4) + 3 * _HEIGHT
     if wide > 40 * _HEIGHT:
         return None
     image = Image.new("L", (wide, 3 * _HEIGHT))
@@ -109,6 +123,24 @@ def lettering(text: str, font: Path, rng: np.random.Generator) -> Alpha | None:
     alpha = alpha[top:bottom, left:right]
     stretch = float(np.exp(rng.normal(0, 0.15)))
     return np.ascontiguousarray(cv2.resize(alpha, (max(8, round(alpha.shape[1] * stretch)), alpha.shape[0])), np.uint8)
+
+
+@lru_cache(maxsize=4096)
+def can_write(font: Path) -> bool:
+    """True when a font can be read and has the Latin letters, figures and signs that names are made of."""
+    from PIL import ImageFont
+
+    try:
+        face = ImageFont.truetype(str(font), 16)
+        return all(face.getmask(c).getbbox() is not None for c in _SIGNS)
+    except (OSError, ValueError):  # damaged, or of bitmaps
+        return False
+
+
+def plain_fonts(fonts: Sequence[Path]) -> list[Path]:
+    """Fonts that paragraphs and price tags are set in; all of them when none is known as such."""
+    found = [p for p in fonts if p.name.lower().startswith(_TEXT_FACES) and "italic" not in p.name.lower()]
+    return found or list(fonts)
 
 
 def lock_up(symbol: Ink, word: Ink, rng: np.random.Generator) -> Ink:
@@ -158,15 +190,3 @@ def _decorated(alpha: Alpha, rng: np.random.Generator) -> Alpha:
         cv2.ellipse(ring, middle, (middle[0] - thick, middle[1] - thick), 0, 0, 360, 255, thick, cv2.LINE_AA)
         return np.maximum(framed, ring)
     return np.asarray(255 - framed, np.uint8)
-
-
-def _brand_colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    """Black, white, grey or a strong colour."""
-    chance = rng.random()
-    if chance < 0.3:
-        return (18, 18, 20)
-    if chance < 0.45:
-        return (245, 245, 245)
-    hue = np.array([[[int(rng.integers(180)), int(rng.integers(120, 256)), int(rng.integers(90, 256))]]], np.uint8)
-    red, green, blue = (int(v) for v in cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0])
-    return (red, green, blue)
