@@ -27,7 +27,7 @@ from torch import nn
 from vision.datasets import jsonl
 from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
 from vision.detect import AnyDetector, Detector
-from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, STRIDE, decode, from_square, letterbox, to_input
+from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, FILLING, STRIDE, decode, from_square, letterbox, to_input
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.boxes import Judged, best_f1, box_figures
 from vision.evaluate.detector import evaluate_detector, write_evaluation
@@ -428,13 +428,19 @@ class DetectorRun:
         try:
             for source in sources:
                 picture = read_picture(source)
-                square, fit = letterbox(picture.pixels, self.size)
-                inputs = torch.from_numpy(to_input([square])).to(self.device)
+                fitted, fit = letterbox(picture.pixels, self.size, STRIDE)
+                inputs = torch.from_numpy(to_input([fitted])).to(self.device)
                 with torch.no_grad():
                     output = self.model(inputs)
                 raw = (output[0] if isinstance(output, tuple | list) else output)[0].float().cpu().numpy()
                 boxes, kinds, scores = decode(
-                    raw, KINDS, min_score=0.01, max_iou=DEFAULT_IOU, max_boxes=100, parts=parts
+                    raw,
+                    KINDS,
+                    min_score=0.01,
+                    max_iou=DEFAULT_IOU,
+                    max_boxes=100,
+                    parts=parts,
+                    filling=FILLING * picture.width * fit.scale_x * picture.height * fit.scale_y,
                 )
                 found.append(Detections(from_square(boxes, fit, picture.width, picture.height), kinds, scores))
         finally:
