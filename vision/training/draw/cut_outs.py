@@ -15,6 +15,7 @@ from vision.values import Pixels
 
 LEAST_CROP = 28  # pixels of the shorter side of a logo that is cut out
 MOST_SIDE = 288  # pixels of a cut-out; pasted ones are rarely larger
+MOST_SHIFT = 60.0  # levels that a cut-out's colours are moved at most; more turns red cans pink
 _KEYED_FAR, _KEYED_NEAR = 60.0, 22.0  # colour distance from the ground that is surely ink, surely ground
 
 
@@ -98,19 +99,20 @@ def toned(piece: Piece, under: Floats) -> Piece:
     for sigma, share in ((1.5, 1.0), (5.0, 0.08), (14.0, 0.01)):
         spread += share * cv2.GaussianBlur(difference, (0, 0), sigma)
         total += share * np.atleast_3d(cv2.GaussianBlur(weight, (0, 0), sigma))
-    shift = cv2.resize(spread / (total + 1e-5), (wide, high), interpolation=cv2.INTER_LINEAR)
+    shift = cv2.resize(
+        (spread / (total + 1e-5)).clip(-MOST_SHIFT, MOST_SHIFT), (wide, high), interpolation=cv2.INTER_LINEAR
+    )
     rgb = (piece.rgba[..., :3] + shift).clip(0, 255).astype(np.uint8)
     return Piece(np.dstack([rgb, piece.rgba[..., 3]]), piece.marks, piece.unsure, product=piece.product, grounded=True)
 
 
 def rim_distance(rgba: Rgba, under: Floats) -> float:
-    """How far the mean colours of the cut-out's surroundings and of the ground lie apart, 0..255."""
-    own = rgba[..., :3].reshape(-1, 3)
-    alpha = rgba[..., 3].ravel()
-    rim = (alpha > 10) & (alpha < 215)
+    """How far the cut-out's surroundings and the ground under them lie apart on average, 0..255: what toning must bridge."""
+    rim = (rgba[..., 3] > 10) & (rgba[..., 3] < 215)
     if not rim.any():
-        return 0.0
-    return float(np.abs(own[rim].mean(axis=0) - under.reshape(-1, 3)[rim].mean(axis=0)).max())
+        return 255.0
+    apart = cv2.blur(rgba[..., :3].astype(np.float32), (5, 5)) - cv2.blur(under, (5, 5))
+    return float(np.abs(apart[rim]).max(axis=1).mean())
 
 
 def _with_surroundings(pixels: Pixels, picture: LabelledPicture, index: int, rng: np.random.Generator) -> CutOut:
@@ -145,11 +147,14 @@ def _with_surroundings(pixels: Pixels, picture: LabelledPicture, index: int, rng
 
 def _soft_sides(high: int, wide: int, box: tuple[int, int, int, int]) -> npt.NDArray[np.uint8]:
     """Alpha that is full over the box and falls to nothing towards the sides, round at the corners."""
-    left, top, right, bottom = box
+    # where the logo was cut at the border of its picture the sides are softened inwards, or a straight edge would tell
+    least = max(2, round(0.04 * min(high, wide)))
+    left, top = max(box[0], least), max(box[1], least)
+    right, bottom = min(box[2], wide - least), min(box[3], high - least)
     x = np.arange(wide, dtype=np.float32)
     y = np.arange(high, dtype=np.float32)
-    out_x = np.maximum((left - x) / max(left, 1), (x - right + 1) / max(wide - right, 1)).clip(0, 1)
-    out_y = np.maximum((top - y) / max(top, 1), (y - bottom + 1) / max(high - bottom, 1)).clip(0, 1)
+    out_x = np.maximum((left - x) / left, (x - right + 1) / (wide - right)).clip(0, 1)
+    out_y = np.maximum((top - y) / top, (y - bottom + 1) / (high - bottom)).clip(0, 1)
     out = np.sqrt(out_x[None] ** 2 + out_y[:, None] ** 2).clip(0, 1)
-    eased = 0.5 + 0.5 * np.cos(np.pi * np.clip((out - 0.15) / 0.85, 0, 1))
+    eased = 0.5 + 0.5 * np.cos(np.pi * np.clip((out - 0.1) / 0.9, 0, 1))
     return np.asarray(eased * 255, np.uint8)

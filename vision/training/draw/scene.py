@@ -21,7 +21,15 @@ from vision.training.draw.camera import grain_tile, photograph
 from vision.training.draw.canvas import Canvas
 from vision.training.draw.cut_outs import as_piece, rim_distance, toned
 from vision.training.draw.grounds import drawn_ground, photo_ground, studio_colour, wall
-from vision.training.draw.material import Matter, contrast, ground_for, one_colour, recoloured, some_matter
+from vision.training.draw.material import (
+    Matter,
+    contrast,
+    ground_for,
+    one_colour,
+    recoloured,
+    some_matter,
+    thing_colour,
+)
 from vision.training.draw.negatives import page
 from vision.training.draw.piece import INK, CutOut, Floats, Ink, Piece, Rgba, over, piece_of
 from vision.training.draw.shape import fitted, on_cylinder, resized, seen_aslant
@@ -36,6 +44,7 @@ SUBJECTS = ("logos", "products", "shelf", "clean_logo", "packshot", "shop", "pag
 SMALLEST, LARGEST = 0.03, 0.7
 LEAST_LONGEST = 10  # pixels
 MOST_MARKS = 40
+MOST_APART = 48  # levels between a cut-out's surroundings and the ground up to which they can be blended
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +172,8 @@ def _draw_shop(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
     """The picture of a web shop: one product or a few, a mark in a corner, a bar of text, a price."""
     longest = int(rng.integers(*stock.longest))
     size = (longest, longest if rng.random() < 0.7 else round(longest * rng.uniform(0.7, 1.0)))
-    if stock.photos and rng.random() < 0.3:
-        ground = cv2.resize(photo_ground(stock.photos, longest, rng), (size[1], size[0]))
+    if rng.random() < 0.3:
+        ground = cv2.resize(wall(longest, rng), (size[1], size[0]))
     else:
         ground = np.array(np.broadcast_to(studio_colour(rng), (*size, 3)))
     canvas = Canvas(ground, stock.grain, lifelike=False)
@@ -195,16 +204,14 @@ def _draw_shop(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
 
 def _draw_shelf(stock: Stock, lead: str, rng: np.random.Generator) -> Canvas:
     """Rows of goods, each kind standing there several times."""
-    canvas = (
-        _ground(stock, rng) if rng.random() < 0.3 else Canvas(wall(int(rng.integers(*stock.longest)), rng), stock.grain)
-    )
+    canvas = Canvas(wall(int(rng.integers(*stock.longest)), rng), stock.grain)
     high, wide = canvas.pixels.shape[:2]
     rows = int(rng.integers(1, 5))
     row_high = high // rows
-    board = rng.uniform(60, 235, 3) * np.ones(3)
+    board = np.array(thing_colour(rng), np.uint8)
     for row in range(rows):
         floor = (row + 1) * row_high - int(0.06 * row_high)
-        canvas.pixels[max(0, floor) : floor + max(3, row_high // 16)] = board.astype(np.uint8)
+        canvas.pixels[max(0, floor) : floor + max(3, row_high // 16)] = board
         x = -int(rng.integers(0, 20))
         while x < wide:
             item = _goods(stock, lead, rng)
@@ -334,7 +341,7 @@ def _add_cut_out(canvas: Canvas, stock: Stock, side: float, rng: np.random.Gener
     if best is None:
         return
     away, piece, x, y = best
-    if away < 75:
+    if away < MOST_APART:
         under = canvas.pixels[y : y + high, x : x + wide].astype(np.float32)
         canvas.lay(toned(piece, under), x, y, rng)
         return
