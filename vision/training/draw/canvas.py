@@ -16,6 +16,7 @@ from vision.values import Pixels
 # A mark or product of which less than this share can be seen is a region to ignore.
 LEAST_VISIBLE = 0.5
 LEAST_SIDE, LEAST_LENGTH = 6, 10  # pixels; smaller ones are not legible
+LEAST_SHOWN = 14.0  # levels by which a mark differs from its ground on average
 _GRID = 24
 
 
@@ -77,6 +78,8 @@ class Canvas:
             result = under + (colour - under) * alpha
         else:
             result = printed(under, rgba, matter, rng, strength=strength)
+            if matter is not Matter.PRINT and not _shows(result, under, rgba):
+                result = printed(under, rgba, Matter.PRINT, rng, strength=strength)
         self.pixels[window] = result.clip(0, 255).astype(np.uint8)
         self._note(piece, rgba[..., 3] >= INK, marks, (left, top, right, bottom))
         return True
@@ -167,3 +170,9 @@ class Canvas:
         x = rng.uniform(-spare_x, max(-spare_x + 1, self.wide - wide + spare_x))
         y = rng.uniform(-spare_y, max(-spare_y + 1, self.high - high + spare_y))
         return round(float(x)), round(float(y))
+
+
+def _shows(result: Floats, under: Floats, rgba: npt.NDArray[np.uint8]) -> bool:
+    """True when the mark can be told from the ground: relief and metal come out as dark as a dark ground now and then."""
+    ink = rgba[..., 3] >= 128
+    return bool(ink.any()) and float(np.abs(result[ink] - under[ink]).max(axis=1).mean()) > LEAST_SHOWN

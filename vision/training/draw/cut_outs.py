@@ -61,7 +61,7 @@ def key_out(rgb: Pixels) -> Ink | None:
     alpha = ((apart - _KEYED_NEAR) / (_KEYED_FAR - _KEYED_NEAR)).clip(0, 1)
     share = float((alpha > 0.5).mean())
     clear = float(((alpha < 0.02) | (alpha > 0.98)).mean())
-    if not 0.08 < share < 0.8 or clear < 0.7:
+    if not 0.08 < share < 0.8 or clear < 0.78:
         return None
     free = (rgb - ground * (1 - alpha[..., None])) / np.maximum(alpha[..., None], 0.05)
     rgba = np.dstack([free.clip(0, 255), alpha * 255]).astype(np.uint8)

@@ -31,6 +31,8 @@ _SHARES = {
     Matter.LIT: 0.08,
     Matter.METAL: 0.07,
 }
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+LEAST_STEP = 60.0  # levels of luminance between a mark and a ground made for it; red on brown cannot be read
 _RELIEF = {Matter.EMBOSSED, Matter.ENGRAVED}
 MOST_DETAIL = 9.0  # mean Laplacian from which relief drowns in what is under it
 LEAST_RELIEF = 40  # pixels of the longest side from which relief and thread can be told
@@ -171,7 +173,7 @@ def ground_for(ink: Rgba, rng: np.random.Generator) -> tuple[float, float, float
     mean = ink[solid, :3].astype(np.float32).mean(axis=0) if solid.any() else np.zeros(3, np.float32)
     for _ in range(8):
         colour = np.array(thing_colour(rng), np.float64)
-        if np.abs(colour - mean).max() > 75:
+        if abs(float((colour - mean) @ _LUMINANCE)) > LEAST_STEP:
             break
     else:
         colour = np.full(3, 255.0 if mean.mean() < 128 else 0.0)

@@ -25,7 +25,7 @@ from vision.values import Pixels
 
 # Word marks and lock-ups teach better than small pictograms, which look like any bolt or lamp (measured in a trial).
 VECTOR_WEIGHTS = {"wide": 0.8, "compact": 0.2}
-KEYED_WEIGHT = 0.6  # of real logos that came free of their ground, in pictures that cut-outs lead
+KEYED_WEIGHT = 0.4  # of real logos that came free of their ground, in pictures that cut-outs lead
 MOST_PHOTO_SIDE = 720  # pixels; grounds are never drawn larger than a little over that
 
 
