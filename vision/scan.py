@@ -12,11 +12,12 @@ import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from vision.library import Library
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # A picture is decoded at the smallest scale whose longest side is at least this. The detector sees 416 to 640 px and finds
 # marks from about 10 px there, which are 20 px and more here: enough for their crop.
@@ -164,20 +168,10 @@ class Scanner:
 
     def stream(self, items: Iterable[Item], seen: ScanIndex | None) -> Iterator[Examined]:
         """As `scan_many`, for callers that need the decoded pictures too. `seen` is searched and grows, when given."""
-        waiting: deque[Future[list[Examined]]] = deque()
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="vision-scan")
-        try:
-            for batch in _batches(items, self.batch):
-                waiting.append(pool.submit(self._examine, batch))
-                # two batches a worker keep all of them busy while the oldest one is awaited
-                if len(waiting) >= 2 * self.threads:
-                    for examined in waiting.popleft().result():
-                        yield self._claim(examined, seen)
-            while waiting:
-                for examined in waiting.popleft().result():
+        with closing(in_order(self._examine, batches(items, self.batch), threads=self.threads)) as done:
+            for batch in done:
+                for examined in batch:
                     yield self._claim(examined, seen)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _examine(self, items: Sequence[Item]) -> list[Examined]:
         """All stages but copies. A fault in one picture fails that picture alone."""
@@ -315,7 +309,29 @@ def _failed(item: Item, error: PictureError) -> Examined:
     return Examined(Result(item.path, None, None, None, "failed", Failure(error.code, error.message)))
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items by `size`, fewer in the last batch; taken as they are asked for."""
     rest = iter(items)
     while batch := list(itertools.islice(rest, size)):
         yield batch
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], *, threads: int | None = None) -> Generator[R, None, None]:
+    """What `work` makes of each item, in their order, made by threads (one a core by default) a little ahead of the reader.
+
+    Items are taken and answers kept for two items a thread at most, however many there are: `Executor.map` would take all.
+    Closing the generator, as an error in its reader does, drops what is not begun.
+    """
+    threads = threads or os.cpu_count() or 1
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="vision")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            # two a worker keep all of them busy while the oldest one is awaited
+            if len(waiting) >= 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

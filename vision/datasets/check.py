@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from itertools import combinations
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision.datasets.classes import class_name
-from vision.datasets.labelled import LabelledPicture, brand_key, brands_of, is_kin
+from vision.datasets.labelled import LabelledPicture, brand_key, brands_of, kin_keys, kin_of
 from vision.datasets.reading import LabelledSet
 from vision.errors import PictureError
 from vision.geometry import iou
@@ -52,6 +51,8 @@ MOST_REPEATED = 0.9
 SLACK = 0.5
 # Names of five letters and more that share this much are shown together: "Coca-Cola" and "Coca-Colla", not "Nike" and "Niko".
 ALIKE = 0.85
+# Of many pictures that are all alike (blanks, placeholders) each is shown with this many, those of other splits first.
+PAIRS_A_PICTURE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ def check_sets(
     """
     report = Report()
     pictures = [picture for one in sets for picture in one.pictures]
-    places = [_place(picture, one) for one in sets for picture in one.pictures]
+    names = _names_of(sets)
+    places = [picture.split or name for one, name in zip(sets, names, strict=True) for picture in one.pictures]
     report.pictures, report.boxes = len(pictures), sum(len(picture.boxes) for picture in pictures)
     for one in sets:
         report.findings += [Finding("bad_label", f.path, f.where, f.message) for f in one.faults]
@@ -142,9 +144,14 @@ def check_sets(
     return report
 
 
-def _place(picture: LabelledPicture, one: LabelledSet) -> str:
-    """The split of a picture; sets that name none are splits of their own."""
-    return picture.split or one.path.name
+def _names_of(sets: Sequence[LabelledSet]) -> list[str]:
+    """What sets are called that name no splits, and so are splits of their own: as short as tells them apart."""
+    paths = [one.path.absolute() for one in sets]
+    names = [path.name for path in paths]
+    return [
+        name if len({p for p, n in zip(paths, names, strict=True) if n == name}) == 1 else one.path.as_posix()
+        for name, one in zip(names, sets, strict=True)
+    ]
 
 
 def _check_boxes(picture: LabelledPicture, tiny: float) -> Iterator[Finding]:
@@ -212,9 +219,9 @@ def _check_files(
             sides = f"{places[number]} and {places[anywhere]}"
             report.findings.append(Finding("same_file_across", path, "", sides, str(pictures[anywhere].path)))
             continue
-        claims = index.search(described, RADIUS if radius is None else radius, None)
-        for claim in claims:
-            other = int(claim.source)
+        claims = [(int(c.source), c) for c in index.search(described, RADIUS if radius is None else radius, None)]
+        claims.sort(key=lambda found: places[found[0]] == places[number])
+        for other, claim in claims[:PAIRS_A_PICTURE]:
             across = places[other] != places[number]
             pairs.append(Pair(picture, pictures[other], claim.kind, claim.distance, claim.probability, across))
             sides = f"{places[number]} and {places[other]}" if across else places[number]
@@ -228,6 +235,7 @@ def _check_files(
 def _descriptions(pictures: Sequence[LabelledPicture]) -> Iterator[CopyDescription | PictureError]:
     """What the search for copies knows of each picture, or why it cannot be read; as many threads as there are cores."""
     from vision.copies import described
+    from vision.scan import in_order
 
     def describe(picture: LabelledPicture) -> CopyDescription | PictureError:
         try:
@@ -235,8 +243,7 @@ def _descriptions(pictures: Sequence[LabelledPicture]) -> Iterator[CopyDescripti
         except PictureError as error:
             return error
 
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vision-check") as pool:
-        yield from pool.map(describe, pictures)
+    yield from in_order(describe, pictures)
 
 
 def _check_names(pictures: Sequence[LabelledPicture]) -> Iterator[Finding]:
@@ -252,17 +259,33 @@ def _check_names(pictures: Sequence[LabelledPicture]) -> Iterator[Finding]:
                 yield Finding("class_spelling", "", what, told)
             elif spellings[0] != " ".join(spellings[0].split()):
                 yield Finding("class_spelling", "", what, f"{told}: spaces too many")
-        for one, two in combinations(sorted(key for key in by_key if len(key) >= 5), 2):
-            if _alike(one, two):
-                told = " and ".join(f"{by_key[key][0]!r} ({counts[by_key[key][0]]})" for key in (one, two))
-                yield Finding("class_similar", "", what, told)
+        for one, two in sorted(_alike([key for key in by_key if len(key) >= 5])):
+            told = " and ".join(f"{by_key[key][0]!r} ({counts[by_key[key][0]]})" for key in (one, two))
+            yield Finding("class_similar", "", what, told)
 
 
-def _alike(one: str, two: str) -> bool:
-    if abs(len(one) - len(two)) > 2 or one.strip("0123456789") == two.strip("0123456789"):
-        return False  # "class 1" and "class 2" are meant to be two
-    matcher = SequenceMatcher(None, one, two, autojunk=False)
-    return matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
+def _alike(keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pairs of names, each in its alphabetical order, that differ in a letter or two.
+
+    Letters that two names share, in any order, bound what `SequenceMatcher` finds; counted for all names at once they leave
+    few pairs to look at, so that thousands of classes take a second.
+    """
+    by_length = sorted(keys, key=lambda key: (len(key), key))
+    lengths = np.array([len(key) for key in by_length])
+    letters = np.zeros((len(keys), 64), np.uint8)  # letters that fall together only loosen the bound
+    for row, key in zip(letters, by_length, strict=True):
+        for letter in key[:255]:
+            row[ord(letter) % 64] += 1
+    for place, key in enumerate(by_length):
+        end = int(np.searchsorted(lengths, len(key) + 2, side="right"))
+        shared = np.minimum(letters[place], letters[place + 1 : end]).sum(axis=1, dtype=np.int64)
+        near = 2 * shared >= ALIKE * (lengths[place] + lengths[place + 1 : end])
+        for other in (by_length[place + 1 + int(n)] for n in np.flatnonzero(near)):
+            one, two = sorted((key, other))
+            if one.strip("0123456789") == two.strip("0123456789"):
+                continue  # "class 1" and "class 2" are meant to be two
+            if SequenceMatcher(None, one, two, autojunk=False).ratio() >= ALIKE:
+                yield one, two
 
 
 def _check_brands(
@@ -282,14 +305,15 @@ def _check_brands(
             shown[place][name] = shown[place].get(name, 0) + 1
             where.setdefault((place, name), str(picture.path))
     hidden = {place for place in shown if place in unseen or "unseen" in place.casefold()}
+    is_theirs = {place: kin_of(collected[place]) for place in hidden}
+    begins_theirs = {place: {key for name in collected[place] for key in kin_keys(name)} for place in hidden}
+    is_listed = kin_of(unseen_brands)
     for place in sorted(shown.keys() - hidden):
         for name, count in sorted(shown[place].items()):
             sides = [
-                other
-                for other in sorted(hidden)
-                if is_kin(name, collected[other]) or any(is_kin(theirs, [name]) for theirs in collected[other])
+                other for other in sorted(hidden) if is_theirs[other](name) or brand_key(name) in begins_theirs[other]
             ]
-            if is_kin(name, unseen_brands):
+            if is_listed(name):
                 sides.append("the list of unseen brands")
             for other in sides:
                 told = f"{name!r}, {count} times in {place}, is of {other}"

@@ -9,7 +9,7 @@ taught nor punished.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,19 @@ def brand_key(name: str) -> str:
 
 def is_kin(name: str, brands: Iterable[str]) -> bool:
     """True when a name is one of the brands or starts with one of them as whole words ("Google 2014" is kin of "Google")."""
-    words = [brand_key(w) for w in name.replace("-", " ").replace("_", " ").split()]
+    return kin_of(brands)(name)
+
+
+def kin_of(brands: Iterable[str]) -> Callable[[str], bool]:
+    """`is_kin` for many names: the brands are folded once."""
     keys = {brand_key(b) for b in brands}
-    return any("".join(words[: i + 1]) in keys for i in range(len(words)))
+    return lambda name: not keys.isdisjoint(kin_keys(name))
+
+
+def kin_keys(name: str) -> list[str]:
+    """The folded first word of a name, its first two words, and so on: the brands that it is kin of, if there are such."""
+    words = [brand_key(w) for w in name.replace("-", " ").replace("_", " ").split()]
+    return ["".join(words[: i + 1]) for i in range(len(words))]
 
 
 def brands_of(picture: LabelledPicture) -> list[str]:
@@ -102,5 +112,5 @@ def read_set(path: Path, *, brands_left_out: Iterable[str] = (), extra_boxes: bo
             path=str(path),
             hint=f"choose one: {path}#{'train' if 'train' in splits else splits[-1]}",
         )
-    left_out = tuple(brands_left_out)
-    return [p for p in found.pictures if not any(is_kin(name, left_out) for name in brands_of(p))]
+    is_left_out = kin_of(brands_left_out)
+    return [p for p in found.pictures if not any(is_left_out(name) for name in brands_of(p))]
