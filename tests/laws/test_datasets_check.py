@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from difflib import SequenceMatcher
+from itertools import combinations
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vision.datasets.check import check_sets, pairs_sheet
+from vision.datasets.check import ALIKE, PAIRS_A_PICTURE, _alike, check_sets, pairs_sheet
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.datasets.reading import LabelledSet, read_any
 from vision.datasets.summary import HEAT, plot_summary, summarise_sets
@@ -138,6 +142,31 @@ def test_two_sets_without_splits_are_two_sides(tmp_path):
     assert told(check_sets(sets)) == [("copy_across", "b.jpg")]
     together = as_set(labelled(one, split=None), labelled(two, split=None))
     assert told(check_sets([together])) == [("copy", "b.jpg")]
+
+
+def test_two_sets_of_one_file_name_are_two_sides(tmp_path):
+    one = labelled(save(tmp_path / "a.jpg", scene(0)), split=None)
+    two = labelled(save(tmp_path / "b.jpg", scene(0)), split=None)
+    report = check_sets([as_set(one, name="x/truth.jsonl"), as_set(two, name="y/truth.jsonl")])
+    assert told(report) == [("same_file_across", "b.jpg")]
+    assert report.findings[0].message == "y/truth.jsonl and x/truth.jsonl"
+
+
+@given(st.lists(st.text("abcdé漢1", min_size=5, max_size=12), max_size=30, unique=True))
+def test_names_are_compared_as_if_each_was_with_each(keys):
+    def alike(one, two):
+        plain = one.strip("0123456789") != two.strip("0123456789") and abs(len(one) - len(two)) <= 2
+        return plain and SequenceMatcher(None, one, two, autojunk=False).ratio() >= ALIKE
+
+    assert sorted(_alike(keys)) == [pair for pair in combinations(sorted(keys), 2) if alike(*pair)]
+
+
+def test_of_many_equal_looks_a_few_pairs_are_told_those_across_splits_first(tmp_path):
+    shots = [save(tmp_path / f"{n}.jpg", scene(0), quality=60 + n) for n in range(25)]
+    pictures = [labelled(path, split="val" if n == 0 else "train") for n, path in enumerate(shots)]
+    report = check_sets([as_set(*pictures)])
+    last = [f for f in report.findings if Path(f.path).name == "24.jpg"]
+    assert [f.what for f in last] == ["copy_across"] + ["copy"] * (PAIRS_A_PICTURE - 1)
 
 
 def test_spellings_of_one_name_are_found_and_other_names_are_left_alone(tmp_path):

@@ -15,6 +15,7 @@ from PIL import Image
 from vision.datasets import FORMATS
 from vision.datasets.classes import Meaning, default_meaning, read_map
 from vision.datasets.files import parse_xml, split_name
+from vision.datasets.jsonl import read_extra_boxes
 from vision.datasets.labelled import LabelledBox, LabelledPicture, read_set
 from vision.datasets.reading import read_any, tell_format
 from vision.datasets.writing import write_set
@@ -374,6 +375,8 @@ def test_a_bad_row_of_the_extra_boxes_is_told_too(row, message, tmp_path):
     assert caught.value.path == str(tmp_path / "extra_boxes.jsonl")
     assert message in caught.value.message
     assert read_set(tmp_path / "train.jsonl", extra_boxes=False)
+    with pytest.raises(DatasetError, match="line 1"):
+        read_extra_boxes(tmp_path)
 
 
 def test_yolo_lines_that_make_no_sense_are_told_with_file_and_line(tmp_path):
@@ -517,6 +520,32 @@ def test_pictures_of_one_name_and_pictures_that_are_gone_are_told(photos, tmp_pa
             write_set(pictures, tmp_path / f"{format}-strict", format, strict=True)
     with pytest.raises(UsageError):
         write_set(pictures, tmp_path / "csv", "csv")  # it is not empty any more
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_splits_whose_names_look_alike_on_disk_lose_no_picture(format, photos, tmp_path):
+    splits = ["a/b", "a:b", None, "truth", "TRUTH"]
+    pictures = [
+        LabelledPicture(
+            photos[0], WIDE, HIGH, (LabelledBox((1, 2, 30, n + 9), "logo"),), "s", False, frozenset(), split
+        )
+        for n, split in enumerate(splits)
+    ]
+    written = write_set(pictures, tmp_path / "out", format)
+    again = read_any(tmp_path / "out").pictures
+    assert sorted(round(p.boxes[0].box[3]) for p in again) == [9, 10, 11, 12, 13]
+    kept = {p.split for p in again} == set(splits)
+    assert kept != any("split of another name" in what for what in written.lost)
+
+
+def test_names_written_by_windows_are_found(tmp_path):
+    picture_at(tmp_path / "train/a.jpg")
+    (tmp_path / "truth.csv").write_text(
+        "image,xmin,ymin,xmax,ymax,class\r\ntrain\\a.jpg,1,2,30,40,Puma\r\n", newline=""
+    )
+    (tmp_path / "truth.jsonl").write_text("\ufeff" + GOOD.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert read_set(tmp_path / "truth.csv")[0].path == tmp_path / "train/a.jpg"
+    assert len(read_set(tmp_path / "truth.jsonl")) == len(GOOD.strip().splitlines())
 
 
 def test_linked_pictures_take_no_room_and_left_ones_stay(photos, tmp_path):

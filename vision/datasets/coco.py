@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, number, parse_json, read_text, shown, split_name
+from vision.datasets.files import SPLITS, find_file, number, parse_json, read_text, shown, split_name
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError
@@ -182,7 +182,7 @@ def _find(file: Path, name: str, split: str | None) -> Path:
     if split:
         folders += [root / "images" / split, root / split]
     folders += [root / "images" / file.stem.removeprefix("instances_"), root / file.stem.removeprefix("instances_")]
-    return next((folder / name for folder in folders if (folder / name).is_file()), here / name)
+    return find_file(folders, name) or here / name
 
 
 def _is_id(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -52,6 +53,32 @@ def read_text(path: Path) -> str:
         raise DatasetError("bad_label", f"no UTF-8: {error.reason} at byte {error.start}", path=str(path)) from None
     except OSError as error:
         raise DatasetError("missing", error.strerror or str(error), path=str(path)) from None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file with their numbers, from 1, without their ends, one at a time; empty ones are passed over.
+
+    Raises DatasetError (missing, bad_label).
+    """
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\n")
+    except FileNotFoundError:
+        raise DatasetError("missing", "no such set", path=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise DatasetError("bad_label", f"after line {number}: no UTF-8: {error.reason}", path=str(path)) from None
+    except OSError as error:
+        raise DatasetError("missing", error.strerror or str(error), path=str(path)) from None
+
+
+def find_file(folders: Iterable[Path], name: str, suffixes: Sequence[str] = ("",)) -> Path | None:
+    """The file that a label means, in the first folder that has it; also where Windows wrote the name, "train\\a.jpg"."""
+    names = (name, name.replace("\\", "/")) if "\\" in name else (name,)
+    places = (folder / f"{spelling}{suffix}" for spelling in names for folder in folders for suffix in suffixes)
+    return next((place for place in places if place.is_file()), None)
 
 
 def parse_json(text: str) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.datasets.classes import spelled
-from vision.datasets.files import parse_json, read_text, shown, split_name
+from vision.datasets.files import parse_json, read_lines, shown, split_name
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 
@@ -122,11 +122,28 @@ def _extras(file: Path, again: tuple[str, dict[str, Any]] | None, intake: Intake
             yield box
 
 
+def read_extra_boxes(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows of the `extra_boxes.jsonl` in a folder by image, for those who need more than `read` makes of them.
+
+    Empty without such a file. Raises DatasetError (bad_label) with file and line for the first row that makes no sense.
+    """
+    path, intake = folder / EXTRA_BOXES, Intake(strict=True)
+    found = {}
+    for where, row in _rows(path, intake, ("image",)) if path.is_file() else ():
+        for _ in _extras(path, (where, row), intake):
+            pass  # the boxes make sense
+        for index, box in row.get("tight", []):
+            try:
+                intake.box(box, "logo")
+            except ValueError as error:
+                intake.fault(path, f"{where}, tight of box {index}", error)
+        found[row["image"]] = row
+    return found
+
+
 def _rows(path: Path, intake: Intake, needed: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """("line 3", row) for each row that is an object, with the keys that it cannot do without."""
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         where = f"line {number}"
         try:
             row = parse_json(line)

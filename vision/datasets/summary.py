@@ -114,8 +114,9 @@ def plot_summary(pictures: Sequence[LabelledPicture], path: Path) -> None:
     heat.imshow(_heat(corners), cmap="magma", extent=(0, 1, 1, 0))
     heat.set(title="centres of boxes", xlabel="left to right", ylabel="top to bottom")
     common = list(summary["boxes_by_class"].items())[:20][::-1]
-    # a dollar sign would begin a formula
-    classes.barh([name[:28].replace("$", r"\$") for name, _ in common], [count for _, count in common], color="#868e96")
+    classes.barh(range(len(common)), [count for _, count in common], color="#868e96")
+    # by number: names that begin alike are bars of their own; a dollar sign would begin a formula
+    classes.set_yticks(range(len(common)), [name[:28].replace("$", r"\$") for name, _ in common])
     classes.set(title=f"{len(common)} commonest of {len(summary['boxes_by_class'])} classes", xlabel="boxes")
     for axis in (splits, sizes, ratios):
         if axis.get_legend_handles_labels()[0]:

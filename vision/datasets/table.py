@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, number, split_name
+from vision.datasets.files import SPLITS, find_file, number, split_name
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError
@@ -232,11 +232,7 @@ def _find(file: Path, name: str, split: str | None) -> Path:
         file.parent / "images",
         *([file.parent / split, file.parent / "images" / split] if split else []),
     ]
-    for folder in folders:
-        for suffix in ("", ".jpg"):
-            if (folder / f"{name}{suffix}").is_file():
-                return folder / f"{name}{suffix}"
-    return file.parent / name
+    return find_file(folders, name, ("", ".jpg")) or file.parent / name
 
 
 def write(path: Path, pictures: Iterable[tuple[str, LabelledPicture]], naming: str) -> None:

@@ -8,13 +8,13 @@ are regions to ignore. Kind, brand and label go into <attributes>, as CVAT write
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, number, parse_xml, shown
+from vision.datasets.files import SPLITS, find_file, number, parse_xml, shown
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError
@@ -22,16 +22,6 @@ from vision.errors import DatasetError
 # What we write says of itself that it counts from 1, so that no box of ours is ever taken for one that counts from 0.
 WRITER = "vision"
 _FLAGS = ("pose", "truncated", "occluded")
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One XML: its root, the lines of its elements, and whether it surely counts from 1."""
-
-    path: Path
-    root: Element
-    lines: dict[Element, int]
-    ours: bool
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -46,7 +36,12 @@ def files_of(folder: Path) -> list[Path]:
 
 def read(path: Path, intake: Intake) -> list[LabelledPicture]:
     """The pictures of a folder, or of one XML."""
-    parsed = []
+    base = path if path.is_dir() else path.parent.parent if path.parent.name == "Annotations" else path.parent
+    found: list[
+        tuple[str, bool, LabelledPicture]
+    ] = []  # stem, whether it surely counts from 1, edges as they stand there
+    stems: set[str] = set()
+    from_zero = False
     for file in files_of(path) if path.is_dir() else [path]:
         try:
             root, lines = parse_xml(file.read_bytes())
@@ -58,24 +53,34 @@ def read(path: Path, intake: Intake) -> list[LabelledPicture]:
         if root.tag != "annotation":
             intake.fault(file, f"line {lines[root]}", f"<{root.tag}> is no <annotation>")
             continue
-        parsed.append(_File(file, root, lines, root.findtext("source/annotation") == WRITER))
-    from_zero = any(_touches_zero(file) for file in parsed if not file.ours)
+        ours = root.findtext("source/annotation") == WRITER
+        from_zero = from_zero or (not ours and _touches_zero(root))
+        stems.add(file.stem)
+        try:
+            found.append((file.stem, ours, _picture(file, root, lines, base, intake)))
+        except ValueError as error:
+            intake.fault(file, "line 1", error)
     if from_zero:
         intake.note("edges at 0: this set is read as counting pixels from 0, not from 1 as VOC does")
-    base = path if path.is_dir() else path.parent.parent if path.parent.name == "Annotations" else path.parent
-    splits = _splits(base, {file.path.stem for file in parsed}, intake) if path.is_dir() else {}
-    pictures = []
-    for one in parsed:
-        try:
-            pictures.append(_picture(one, base, 0 if from_zero and not one.ours else 1, splits, intake))
-        except ValueError as error:
-            intake.fault(one.path, "line 1", error)
-    return pictures
+    splits = _splits(base, stems, intake) if path.is_dir() else {}
+    return [
+        replace(
+            picture,
+            boxes=picture.boxes if from_zero and not ours else tuple(_one_less(box) for box in picture.boxes),
+            split=splits.get(stem, picture.split),
+        )
+        for stem, ours, picture in found
+    ]
 
 
-def _touches_zero(file: _File) -> bool:
+def _one_less(box: LabelledBox) -> LabelledBox:
+    left, top, right, bottom = box.box
+    return replace(box, box=(left - 1, top - 1, right, bottom))
+
+
+def _touches_zero(root: Element) -> bool:
     for tag in ("xmin", "ymin"):
-        for element in file.root.iterfind(f"object/bndbox/{tag}"):
+        for element in root.iterfind(f"object/bndbox/{tag}"):
             try:
                 if 0 <= number((element.text or "").strip()) < 1:
                     return True
@@ -84,24 +89,23 @@ def _touches_zero(file: _File) -> bool:
     return False
 
 
-def _picture(file: _File, base: Path, first: int, splits: dict[str, str], intake: Intake) -> LabelledPicture:
-    name = (file.root.findtext("filename") or "").strip()
-    image = _find(file.path, base, name)
-    width, height = (_text(file.root, f"size/{tag}") for tag in ("width", "height"))
+def _picture(file: Path, root: Element, lines: dict[Element, int], base: Path, intake: Intake) -> LabelledPicture:
+    name = (root.findtext("filename") or "").strip()
+    image = _find(file, base, name)
+    width, height = (_text(root, f"size/{tag}") for tag in ("width", "height"))
     if "0" in (width, height):  # some tools write that where they do not know
         width = height = None
     wide, high = intake.size(image, width, height)
     boxes = []
-    for element in file.root.iterfind("object"):
+    for element in root.iterfind("object"):
         try:
-            box = _object(element, first, intake)
+            box = _object(element, intake)
         except ValueError as error:
-            intake.fault(file.path, f"line {file.lines[element]}", error)
+            intake.fault(file, f"line {lines[element]}", error)
             continue
         if box is not None:
             boxes.append(box)
-    folder = SPLITS.get(file.path.parent.name.casefold()) if file.path.parent != base else None
-    attributes = _attributes(file.root)
+    attributes = _attributes(root)
     return LabelledPicture(
         path=image,
         width=wide,
@@ -110,12 +114,12 @@ def _picture(file: _File, base: Path, first: int, splits: dict[str, str], intake
         source=base.absolute().name,
         looked_at="looked_at" in attributes or "exhaustive" in attributes,
         kinds=frozenset(),
-        split=splits.get(file.path.stem, folder),
+        split=SPLITS.get(file.parent.name.casefold()) if file.parent != base else None,
         exhaustive="exhaustive" in attributes,
     )
 
 
-def _object(element: Element, first: int, intake: Intake) -> LabelledBox | None:
+def _object(element: Element, intake: Intake) -> LabelledBox | None:
     name, bounds = element.findtext("name"), element.find("bndbox")
     if name is None:
         raise ValueError("an object without a <name>")
@@ -131,7 +135,7 @@ def _object(element: Element, first: int, intake: Intake) -> LabelledBox | None:
         if text and text not in ("0", "Unspecified"):
             fields[tag] = int(text) if text.isdecimal() else text
     return intake.box(
-        (left - first, top - first, right, bottom),
+        (left, top, right, bottom),
         name,
         kind=attributes.get("kind") if attributes.get("kind") in ("logo", "product") else None,
         brand=attributes.get("brand"),
@@ -179,14 +183,11 @@ def _needed(element: Element, tag: str) -> str:
 def _find(file: Path, base: Path, name: str) -> Path:
     """Where a picture lies. Some tools leave the suffix out of <filename>, or the whole element."""
     folders = [base / "JPEGImages", file.parent, base / "images", base, base / "JPEGImages" / file.parent.name]
-    for candidate in (name, Path(name).name) if name else ():
-        for folder in folders:
-            if (folder / candidate).is_file():
-                return folder / candidate
-    for folder in folders:
-        for suffix in (".jpg", ".jpeg", ".png", ".webp", ".JPG", ".JPEG", ".PNG", ".bmp"):
-            if (folder / f"{file.stem}{suffix}").is_file():
-                return folder / f"{file.stem}{suffix}"
+    for candidate in (name, PureWindowsPath(name).name) if name else ():
+        if found := find_file(folders, candidate):
+            return found
+    if found := find_file(folders, file.stem, (".jpg", ".jpeg", ".png", ".webp", ".JPG", ".JPEG", ".PNG", ".bmp")):
+        return found
     if not name:
         raise ValueError("no <filename>, and no picture of the file's own name")
     return (base / "JPEGImages" if (base / "JPEGImages").is_dir() else file.parent) / name
@@ -196,12 +197,10 @@ def _splits(base: Path, known: set[str], intake: Intake) -> dict[str, str]:
     """The split of each picture by its stem, from ImageSets/Main; trainval counts where nothing finer does."""
     found: dict[str, str] = {}
     # lists of single classes ("aeroplane_train.txt") say nothing new
-    lists = [
-        path for path in sorted((base / "ImageSets" / "Main").glob("*.txt")) if "_" not in path.stem or _ours(path)
-    ]
+    lists = [path for path in sorted((base / "ImageSets" / "Main").glob("*.txt")) if not _of_a_class(path)]
     for path in sorted(lists, key=lambda p: p.stem == "trainval"):
         split = SPLITS.get(path.stem.casefold(), path.stem)
-        for line, text in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), 1):
+        for line, text in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), 1):
             if not text.strip():
                 continue
             stem = text.rstrip() if text.rstrip() in known else text.split()[0]
@@ -214,8 +213,9 @@ def _splits(base: Path, known: set[str], intake: Intake) -> dict[str, str]:
     return found
 
 
-def _ours(path: Path) -> bool:
-    return path.stem.split("_")[0] in SPLITS  # dev_unseen_brands
+def _of_a_class(path: Path) -> bool:
+    words = path.stem.casefold().split("_")
+    return len(words) > 1 and words[-1] in SPLITS and words[0] not in SPLITS
 
 
 def write(path: Path, image: str, picture: LabelledPicture, naming: str) -> bool:

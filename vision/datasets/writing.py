@@ -21,6 +21,7 @@ from vision.datasets.labelled import LabelledPicture
 from vision.errors import DatasetError, UsageError
 
 _LONGEST_NAME = 120
+_SPLITS_RENAMED = "pictures are in a split of another name, since no file can be called like theirs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def write_set(
     lost: Counter[str] = Counter()
     faults: list[Fault] = []
     placed: list[tuple[str, LabelledPicture]] = []
-    names_taken: set[str] = set()
+    names_taken = _Names()
     for picture in pictures:
         try:
             placed.append((_place(picture, out, format, images, names_taken, lost), picture))
@@ -89,7 +90,26 @@ def _check(out: Path, format: str, naming: str, images: str) -> None:
         raise UsageError("bad_option", "not an empty folder", path=str(out), hint="choose another --out")
 
 
-def _place(picture: LabelledPicture, out: Path, format: str, images: str, taken: set[str], lost: Counter[str]) -> str:
+class _Names:
+    """File names that are taken, by folder; not every disk tells A from a."""
+
+    def __init__(self) -> None:
+        self._taken: set[tuple[str, str]] = set()
+        self._last: dict[tuple[str, str], int] = {}
+
+    def free(self, name: str, folder: str = "") -> str:
+        """The name, or with the next number behind it that is free; it is taken from now on."""
+        key = (folder.casefold(), name.casefold())
+        found, number = name, self._last.get(key, 1)
+        while (key[0], found.casefold()) in self._taken:
+            number += 1
+            found = f"{name}-{number}"
+        self._last[key] = number
+        self._taken.add((key[0], found.casefold()))
+        return found
+
+
+def _place(picture: LabelledPicture, out: Path, format: str, images: str, taken: _Names, lost: Counter[str]) -> str:
     """Bring a picture to its place; its name as the labels are to have it."""
     if not picture.path.is_file():
         raise FileNotFoundError(2, "no such picture")
@@ -99,15 +119,11 @@ def _place(picture: LabelledPicture, out: Path, format: str, images: str, taken:
     folder = PurePosixPath({"voc": "JPEGImages"}.get(format, "images"))
     if format == "yolo":
         folder /= _split_folder(picture.split)
-    # labels are found by the stem: a.jpg and a.png must not share one; and not every disk tells A from a
+    # labels are found by the stem: a.jpg and a.png must not share one
     name = PurePosixPath(_safe(picture.path.name))
-    free, count = name, 1
-    while f"{folder if format == 'yolo' else ''}/{free.stem}".casefold() in taken:
-        count += 1
-        free = PurePosixPath(f"{name.stem}-{count}{name.suffix}")
+    free = PurePosixPath(f"{taken.free(name.stem, str(folder) if format == 'yolo' else '')}{name.suffix}")
     if free.name != picture.path.name:
         lost["pictures were renamed, since another has their name or it cannot be kept"] += 1
-    taken.add(f"{folder if format == 'yolo' else ''}/{free.stem}".casefold())
     target = out / folder / free
     target.parent.mkdir(parents=True, exist_ok=True)
     if images == "link":
@@ -177,26 +193,26 @@ _Placed = list[tuple[str, LabelledPicture]]
 
 
 def _jsonl(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Counter[str]) -> list[Path]:
-    files = []
+    files, names = [], _Names()
     for split, group in _by_split(placed).items():
-        files.append(out / f"{_safe(split or 'truth')}.jsonl")
+        files.append(out / f"{names.free(_safe(split or 'truth'))}.jsonl")
         jsonl.write(files[-1], group)
     return files
 
 
 def _csv(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Counter[str]) -> list[Path]:
-    files = []
+    files, names = [], _Names()
     for split, group in _by_split(placed).items():
-        files.append(out / f"{_safe(split or 'truth')}.csv")
+        files.append(out / f"{names.free(_safe(split or 'truth'))}.csv")
         table.write(files[-1], group, naming)
     return files
 
 
 def _coco(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Counter[str]) -> list[Path]:
-    files = []
+    files, names = [], _Names()
     (out / "annotations").mkdir()
     for split, group in _by_split(placed).items():
-        files.append(out / "annotations" / f"instances_{_safe(split or 'truth')}.json")
+        files.append(out / "annotations" / f"instances_{names.free(_safe(split or 'truth'))}.json")
         coco.write(files[-1], group, classes, naming)
     return files
 
@@ -204,20 +220,16 @@ def _coco(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Cou
 def _voc(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Counter[str]) -> list[Path]:
     files: list[Path] = []
     (out / "Annotations").mkdir()
-    taken: set[str] = set()
+    names = _Names()
     splits = []
     for name, picture in placed:
-        stem = free = PurePosixPath(_safe(PurePosixPath(name).name)).stem
-        count = 1
-        while free.casefold() in taken:
-            count += 1
-            free = f"{stem}-{count}"
-        taken.add(free.casefold())
+        free = names.free(PurePosixPath(_safe(PurePosixPath(name).name)).stem)
         files.append(out / "Annotations" / f"{free}.xml")
         if voc.write(files[-1], name, picture, naming):
             lost["names with characters that XML cannot hold"] += 1
         if picture.split is not None:
             splits.append((_safe(picture.split), free))
+            lost[_SPLITS_RENAMED] += splits[-1][0] != picture.split
     voc.write_splits(out, splits)
     return files
 
@@ -226,6 +238,7 @@ def _yolo(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Cou
     ids = {name: number for number, name in enumerate(classes)}
     for name, picture in placed:
         lost["pictures of no split went to train"] += picture.split is None
+        lost[_SPLITS_RENAMED] += _split_folder(picture.split) != (picture.split or "train")
         labels = yolo.label_file(out / name)
         labels.parent.mkdir(parents=True, exist_ok=True)
         lines, changes = yolo.label_lines(picture, ids, naming)

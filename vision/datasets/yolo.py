@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, is_picture, number, read_text, read_yaml, shown, split_name
+from vision.datasets.files import SPLITS, find_file, is_picture, number, read_text, read_yaml, shown, split_name
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError, package_missing
@@ -99,7 +99,7 @@ def _boxes(
     labels: Path, size: tuple[int, int], names: Mapping[int, str], keypoints: bool, intake: Intake
 ) -> Iterator[LabelledBox]:
     try:
-        text = labels.read_text(encoding="utf-8")
+        text = labels.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         intake.note("pictures without a label file are read as showing nothing")
         return
@@ -209,8 +209,7 @@ def _from_list(path: Path, roots: Sequence[Path], intake: Intake) -> list[Path]:
     for line, text in enumerate(read_text(path).splitlines(), 1):
         if not text.strip():
             continue
-        places = [root / text.strip() for root in (path.parent, *roots)]
-        image = next((p for p in places if p.is_file()), None)
+        image = find_file((path.parent, *roots), text.strip())
         if image is None:
             intake.fault(path, f"line {line}", f"there is no picture {shown(text.strip())}")
         else:

@@ -7,7 +7,6 @@ sure ones are to be found too. There a mark may be boxed in several ways: the sy
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from vision.datasets.jsonl import EXTRA_BOXES
+from vision.datasets.jsonl import read_extra_boxes
 from vision.datasets.labelled import LabelledPicture, brand_key, read_set
-from vision.errors import DatasetError
 from vision.evaluate.boxes import Ranked, as_boxes, rank
 from vision.evaluate.metrics import Floats
 from vision.geometry import Boxes, iou
@@ -79,7 +77,7 @@ def read_targets(path: Path) -> list[Target]:
     pictures = read_set(path, extra_boxes=False)
     root = Path(str(path).partition("#")[0])
     root = root if root.is_dir() else root.parent
-    again = _looked_at(root / EXTRA_BOXES)
+    again = read_extra_boxes(root)
     targets = []
     for picture in pictures:
         inside = picture.path.is_relative_to(root)
@@ -130,21 +128,6 @@ def _near(box: Boxes, parts: Boxes) -> np.ndarray[Any, np.dtype[np.bool_]]:
     gap = np.maximum(np.maximum(box[:, :2], parts[:, :2]) - np.minimum(box[:, 2:], parts[:, 2:]), 0).max(axis=1)
     lower = np.minimum(box[:, 3] - box[:, 1], parts[:, 3] - parts[:, 1])
     return np.asarray(gap <= LOCK_UP_GAP * lower)
-
-
-def _looked_at(path: Path) -> dict[str, dict[str, Any]]:
-    """The rows of an `extra_boxes.jsonl` by image; none when there is no such file. Raises DatasetError (bad_label)."""
-    if not path.is_file():
-        return {}
-    found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-                found[row["image"]] = row
-            except (ValueError, KeyError, TypeError) as error:
-                raise DatasetError("bad_label", f"line {number} is no row: {error!r}", path=str(path)) from None
-    return found
 
 
 def read_results(path: Path) -> dict[str, list[Result]]:
