@@ -20,8 +20,10 @@ from vision.values import Detections, Finding, Result
 
 pytest.importorskip("faster_coco_eval")
 pytest.importorskip("matplotlib")
-from vision.evaluate.detector import evaluate_detector, set_names, write_evaluation
+from vision.evaluate.detector import detect_rows, evaluate_detector, set_names, write_evaluation
 from vision.evaluate.figures import kind_figures, photo_figures
+
+NOTHING_BOXED = '{"image": "a.png", "width": 9, "height": 9, "boxes": []}\n'
 
 
 class Fixed:
@@ -145,6 +147,30 @@ def test_reports_on_photos_are_counted_at_the_operating_point(tmp_path: Path) ->
 def test_sets_of_one_name_are_told_apart() -> None:
     given = [Path("a/dev.jsonl"), Path("b/a/dev.jsonl"), Path("b/data.yaml#val"), Path("b/data.yaml#test")]
     assert set_names(given) == ["a-dev", "a-dev-2", "b-data-val", "b-data-test"]
+    # a set may be called like the second of another, or like the folder of the photographs
+    more = set_names([Path("a/dev-2.csv"), Path("a/dev.jsonl"), Path("b/a/dev.jsonl"), Path("/x/photos#val")])
+    assert len({*more, "photos"}) == 5
+    assert more[:2] == ["a-dev-2", "a-dev"]
+
+
+@pytest.mark.parametrize(("rows", "message"), [("", "no pictures"), (NOTHING_BOXED, "nothing is boxed")])
+def test_a_set_with_nothing_to_judge_is_an_error(rows: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "dev.jsonl").write_text(rows)
+    with pytest.raises(DatasetError, match=message):
+        evaluate_detector([tmp_path / "dev.jsonl"], tmp_path / "out", detector=Fixed([], [], []))
+
+
+def test_large_pictures_do_not_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.evaluate.detector.HELD", 9 * 9 * 3)
+    files = [(str(n), tmp_path / f"{n}.png") for n in range(5)]
+    for _, file in files:
+        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(file)
+    found = Fixed([[0, 0, 5, 5]], [0.9], ["logo"])
+    together: list[int] = []
+    detect = found.detect
+    monkeypatch.setattr(found, "detect", lambda images, **more: together.append(len(images)) or detect(images, **more))
+    assert [row.path for row in detect_rows(found, files, threads=1)] == list("01234")
+    assert together == [2, 2, 1]
 
 
 def judged() -> Judged:

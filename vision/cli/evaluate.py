@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision.cli.looks import add_looks
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "evaluate",
         help="measure on labelled pictures",
-        epilog="Example: vision evaluate detector datasets/samples/truth.jsonl",
+        epilog="Example: vision evaluate detector datasets/samples",
     )
     actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True)
     _register_detector(actions)
@@ -57,26 +58,27 @@ def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentPars
         help="boxes: average precision, recall, false boxes, worst pictures; compare what was tried",
         description="Class-agnostic figures of boxes with 95 % intervals, by set, kind and size, on the whole ranked list and "
         "at the operating point. DIR gets the rows of each set (results.jsonl), figures.json, figures.csv, curves.png, worst.jpg "
-        "and worst.jsonl. Needs the extra evaluate.",
-        epilog="Example: vision evaluate detector datasets/samples/truth.jsonl --out runs/evaluation",
+        "(truth green, hits blue, false boxes red) and worst.jsonl. Needs the extra evaluate.",
+        epilog="Example: vision evaluate detector datasets/samples --out runs/evaluation",
     )
     detector.add_argument(
         "data",
         type=Path,
         nargs="*",
         metavar="DATA",
-        help="labelled sets of any format; a YAML's split as data.yaml#val",
+        help="labelled sets: jsonl, COCO json, data.yaml, CSV, a folder of one of them or of Pascal VOC; PATH#SPLIT for one "
+        "split of it",
     )
     detector.add_argument(
-        "--out", type=Path, default=Path("runs/evaluate-detector"), metavar="DIR", help="where rows and figures go"
+        "--out",
+        type=Path,
+        default=Path("runs/evaluate-detector"),
+        metavar="DIR",
+        help="where rows and figures go, over those of an earlier run (runs/evaluate-detector)",
     )
     detector.add_argument("--kind", choices=["logo", "product", "all"], default="all", help="what is judged (all)")
     detector.add_argument("--detector", metavar="PATH", help="your own YOLO export or model folder (the shipped one)")
-    detector.add_argument("--size", type=int, metavar="N", help="longest side of its input (the model's own)")
-    detector.add_argument("--tiles", default="off", metavar="auto|off|N", help="look at N × N tiles too (off)")
-    detector.add_argument(
-        "--views", default="off", metavar="off|flip|turns|all", help="look at mirrored and turned pictures too (off)"
-    )
+    add_looks(detector)
     detector.add_argument(
         "--results", type=Path, metavar="RESULTS.jsonl", help="judge these rows, or an earlier DIR, without detecting"
     )
@@ -114,7 +116,7 @@ def run_detector(args: argparse.Namespace) -> int:
         from vision.detect import Detector
 
         detector = Detector.load(args.detector, size=args.size)
-        looks = {k: v for k, v in (("tiles", _tiles(args.tiles)), ("views", args.views)) if v != "off"}
+        looks = {k: v for k, v in (("tiles", args.tiles), ("views", args.views)) if v != "off"}
     with _progress() as progress:
         evaluation = evaluate_detector(
             args.data,
@@ -151,10 +153,6 @@ def run_detector(args: argparse.Namespace) -> int:
                 )
         print(f"figures, curves and worst pictures: {args.out}")
     return code
-
-
-def _tiles(text: str) -> str | int:
-    return int(text) if text.isdecimal() else text
 
 
 def _print(figures: dict[str, Any], tables: Sequence[Table], args: argparse.Namespace) -> int:

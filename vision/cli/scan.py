@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vision.cli.looks import add_looks
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,24 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", metavar="DIR", help="copy index to search, besides the scanned files themselves")
     parser.add_argument("--no-copies", action="store_true", help="do not search for copies")
     parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
-    parser.add_argument(
-        "--size", type=int, metavar="N", help="longest side of the detector's input, a multiple of 32 (the model's own)"
-    )
-    parser.add_argument(
-        "--tiles",
-        type=_tiles,
-        default="off",
-        metavar="auto|off|N",
-        help="look for small marks in tiles too: in large pictures (auto), in N x N tiles (2: 5 times the detector's time, "
-        "3: 10, 4: 17; auto: at most 17), with more false boxes (off)",
-    )
-    parser.add_argument(
-        "--views",
-        choices=("off", "flip", "turns", "all"),
-        default="off",
-        help="look at everything mirrored too (flip: 2 times the detector's time), turned by quarters (turns: 4) or both "
-        "(all: 8) (off)",
-    )
+    add_looks(parser)
     parser.add_argument(
         "--embedder", metavar="NAME/TAG", help="another open_clip model (extra train); the library must match"
     )
@@ -104,10 +88,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("jsonl", "parquet", "csv"), default="jsonl", help="results besides results.jsonl"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-
-
-def _tiles(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ from vision.evaluate.worst import Mistakes, count_reasons, find_mistakes, write_
 from vision.images import read_picture
 from vision.images.find import Finder
 from vision.report.rows import read_rows, write_row
+from vision.scan import batches, in_order
 from vision.values import Box, Detections, Failure, Finding, Picture, Result
 from vision.weights import write_atomically
 
@@ -69,6 +70,7 @@ __all__ = [
 SCHEMA = "vision.evaluation/1"
 MIN_SCORE = 0.01  # average precision needs the whole ranked list
 BATCH = 8
+HELD = 64 << 20  # bytes of decoded pixels from which on a worker's pictures are detected before more are read
 
 Advance = Callable[[int], None]
 
@@ -122,10 +124,7 @@ def evaluate_detector(
         raise UsageError("bad_option", "no labelled sets and no photos")
     if score is not None and not 0 <= score <= 1:
         raise UsageError("bad_option", f"a score of {score} is not between 0 and 1")
-    sources = [
-        Source(name, path, read_targets(path), _rows_for(name, out, results))
-        for name, path in zip(set_names(data), data, strict=True)
-    ]
+    sources = _sources(data, out, results, kinds)
     photo_rows = _rows_for(PHOTOS, out, results)
     if detector is not None:
         _run(detector, sources, photos, photo_rows, threads=threads, looks=looks or {}, progress=progress)
@@ -185,6 +184,24 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     write_worst(out, evaluation.mistakes)
 
 
+def _sources(data: Sequence[Path], out: Path, results: Path | None, kinds: Sequence[str]) -> list[Source]:
+    """The sets. Raises DatasetError (missing) for one in which there is nothing to judge."""
+    sources = []
+    for name, path in zip(set_names(data), data, strict=True):
+        targets = read_targets(path)
+        if not targets:
+            raise DatasetError("missing", "there are no pictures in this set", path=path.as_posix())
+        if len(kinds) > 1 and not any(is_boxed(targets, kind) for kind in kinds):
+            raise DatasetError(
+                "missing",
+                "nothing is boxed in this set, so there is nothing to find",
+                path=path.as_posix(),
+                hint="--photos FOLDER counts what is reported on pictures that show nothing",
+            )
+        sources.append(Source(name, path, targets, _rows_for(name, out, results)))
+    return sources
+
+
 def set_names(data: Sequence[Path]) -> list[str]:
     """A short name for each set that is safe as a folder: its folder and file, numbered where two would be the same."""
     names: list[str] = []
@@ -192,8 +209,11 @@ def set_names(data: Sequence[Path]) -> list[str]:
         place = Path(str(path).partition("#")[0])
         parts = [place.absolute().name] if place.is_dir() else [place.absolute().parent.name, place.stem]
         stem = re.sub(r"[^\w.-]+", "_", "-".join([*parts, *str(path).partition("#")[2:]]).strip("-"))
-        taken = [n for n in names if n == stem or re.fullmatch(rf"{re.escape(stem)}-\d+", n)]
-        names.append(f"{stem}-{len(taken) + 1}" if taken else stem)
+        taken, name, count = {PHOTOS, *names}, stem, 1
+        while name in taken:
+            count += 1
+            name = f"{stem}-{count}"
+        names.append(name)
     return names
 
 
@@ -216,9 +236,19 @@ def _operating_points(detector: AnyDetector | None, results: Path | None, score:
         return dict.fromkeys(KINDS, detector.operating_point)
     for folder in [] if results is None else (results, results.parent, results.parent.parent):
         if (folder / "figures.json").is_file():
-            earlier = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-            return dict(earlier.get("operating_point", {}))
+            return dict(read_figures(folder / "figures.json").get("operating_point", {}))
     return {}
+
+
+def read_figures(path: Path) -> Figures:
+    """The figures of an earlier run. Raises DatasetError (bad_label) for what is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError("bad_label", f"no JSON: {error}", path=str(path)) from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise DatasetError("bad_label", f"no figures of schema {SCHEMA}", path=str(path))
+    return found
 
 
 def _run(
@@ -245,10 +275,12 @@ def _run(
     advance = progress(sum(len(pictures) for pictures, _ in jobs)) if progress else lambda _: None
     for pictures, rows in jobs:
         rows.parent.mkdir(parents=True, exist_ok=True)
-        with rows.open("wb") as file:
+        unfinished = rows.with_name(rows.name + ".part")  # half a set's rows must not pass for those of all of it
+        with unfinished.open("wb") as file:
             for row in detect_rows(detector, pictures, threads=threads, looks=looks):
                 file.write(write_row(row))
                 advance(1)
+        unfinished.replace(rows)
 
 
 def detect_rows(
@@ -260,24 +292,29 @@ def detect_rows(
 ) -> Iterator[Result]:
     """One row for each (name, file), in order; a picture that cannot be read is a failed row."""
 
-    def examine(some: Sequence[tuple[str, Path]]) -> list[Result]:
-        read = [_read(path) for _, path in some]
-        good = [p for p in read if isinstance(p, Picture)]
+    def detect(read: Sequence[tuple[str, Picture | PictureError]]) -> list[Result]:
+        good = [p for _, p in read if isinstance(p, Picture)]
         found = iter(detector.detect(good, min_score=MIN_SCORE, **(looks or {})) if good else [])
         return [
             Result(name, None, None, None, "failed", Failure(picture.code, picture.message))
             if isinstance(picture, PictureError)
             else as_result(name, picture.sha256, picture.width, picture.height, next(found))
-            for (name, _), picture in zip(some, read, strict=True)
+            for name, picture in read
         ]
 
-    batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
-    pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="vision-evaluate")
-    try:
-        for rows in pool.map(examine, batches):
+    def examine(some: Sequence[tuple[str, Path]]) -> list[Result]:
+        rows: list[Result] = []
+        read: list[tuple[str, Picture | PictureError]] = []
+        for name, path in some:
+            read.append((name, _read(path)))
+            if sum(p.pixels.nbytes for _, p in read if isinstance(p, Picture)) > HELD:
+                rows += detect(read)
+                read = []
+        return rows + detect(read)
+
+    with closing(in_order(examine, batches(pictures, BATCH), threads=threads)) as done:
+        for rows in done:
             yield from rows
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _read(path: Path) -> Picture | PictureError:
