@@ -1,5 +1,6 @@
 """What a detector adds to pictures that nobody looked through, and what it must leave alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,8 @@ def test_sure_finds_are_taught_and_doubtful_ones_left_out_of_the_loss() -> None:
 def test_logos_are_added_only_where_nobody_looked() -> None:
     full = SelfLabels(FOUND, teach_from=0.5, ignore_from=0.1).complete(picture(looked_at=True))
     assert [b.kind for b in full.boxes] == ["logo", "product"]
+
+
+def test_nothing_is_added_to_a_picture_that_has_everything_boxed() -> None:
+    whole = replace(picture(looked_at=True), exhaustive=True)
+    assert SelfLabels(FOUND, teach_from=0.5, ignore_from=0.1).complete(whole).boxes == whole.boxes

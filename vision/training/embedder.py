@@ -29,6 +29,7 @@ from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
 from vision.training.crops import Artwork, cut_with_spare, draw_crop, draw_ground, random_patches, vary_crop
+from vision.training.draw.stock import expand
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, untrained_clip
 from vision.values import Embeddings, Pixels
 
@@ -450,23 +451,18 @@ def _real_crops(
     """Cut crops by brand key and kind, and the display name of each key; patches without a boxed logo go to `data`."""
     crops: dict[tuple[str, str], list[Pixels]] = {}
     names: dict[str, str] = {}
-    for pattern in config.get("real", []):
-        base = Path(pattern)
-        paths = sorted(base.parent.parent.glob(f"{base.parent.name}/{base.name}"))
-        if not paths:
-            raise DatasetError("missing", "no such set", path=str(pattern))
-        for path in paths:
-            for picture in read_set(path, brands_left_out=left_out):
-                named = [b for b in picture.boxes if b.brand and not b.ignore and _large_enough(b.box)]
-                if not named:
-                    continue
-                pixels = read_picture(picture.path).pixels
-                for box in named:
-                    name = canonical(str(box.brand))
-                    names.setdefault(fold(name), name)
-                    crops.setdefault((fold(name), box.kind), []).append(cut_with_spare(pixels, box.box))
-                if picture.looked_at:
-                    data.patches += random_patches(pixels, 1, rng, [b.box for b in picture.boxes])
+    for path in expand(config.get("real", [])):
+        for picture in read_set(path, brands_left_out=left_out):
+            named = [b for b in picture.boxes if b.brand and not b.ignore and _large_enough(b.box)]
+            if not named:
+                continue
+            pixels = read_picture(picture.path).pixels
+            for box in named:
+                name = canonical(str(box.brand))
+                names.setdefault(fold(name), name)
+                crops.setdefault((fold(name), box.kind), []).append(cut_with_spare(pixels, box.box))
+            if picture.looked_at:
+                data.patches += random_patches(pixels, 1, rng, [b.box for b in picture.boxes])
     return crops, names
 
 

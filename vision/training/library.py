@@ -6,7 +6,6 @@ thumbnail each; photo references bring their vectors only, no pictures. Same rec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +82,10 @@ class _Recipe:
     left_out: tuple[str, ...]
     names: Mapping[str, str]
 
+    def name_of(self, picture: LabelledPicture, brand: str) -> str:
+        """What the library calls a brand that a picture's labels name."""
+        return canonical(self.names.get(f"{picture.source}/{brand}", brand))
+
 
 def _checked(config: Mapping[str, Any]) -> _Recipe:
     try:
@@ -141,26 +144,24 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
     found: dict[str, list[NewReference]] = {}
     names: dict[str, str] = {}
     for entry in recipe.photo_sets:
-        source = entry.path.parent.name
         pictures = read_set(entry.path, brands_left_out=recipe.left_out)
         for done, picture in enumerate(pictures, 1):
             crops = brand_crops(picture, kinds=entry.kinds, least_side=recipe.least_side)
             vectors = embedder.embed_images([pixels for _, pixels in crops])
             for (brand, _), vector in zip(crops, vectors, strict=True):
-                name = canonical(recipe.names.get(f"{source}/{brand}", brand))
+                name = recipe.name_of(picture, brand)
                 names.setdefault(fold(name), name)
                 found.setdefault(fold(name), []).append(
-                    NewReference(vector[None], "photo", source=source, licence=entry.licence)
+                    NewReference(vector[None], "photo", source=picture.source, licence=entry.licence)
                 )
-            tell(f"embedding crops of {source}", done, len(pictures))
+            tell(f"embedding crops of {picture.source}", done, len(pictures))
     return [NewBrand(names[key], found[key], curated_aliases(names[key])) for key in sorted(found)]
 
 
 def _boxed_brands(path: Path, recipe: _Recipe) -> set[str]:
     """Folded names of the brands that a set itself boxes. The boxes added later name passing shops and watermarks too."""
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    names = (box.get("brand") for row in rows for box in row["boxes"])
-    return {fold(canonical(recipe.names.get(f"{path.parent.name}/{name}", name))) for name in names if name}
+    pictures = read_set(path, extra_boxes=False)
+    return {fold(recipe.name_of(picture, box.brand)) for picture in pictures for box in picture.boxes if box.brand}
 
 
 def brand_crops(

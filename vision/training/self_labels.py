@@ -27,10 +27,10 @@ class SelfLabels:
 
         Found boxes rank as those that a source passed over (`extra`).
         """
-        searched = {"logo"} if picture.looked_at else set()
+        searched = set(KINDS) if picture.exhaustive else {"logo"} if picture.looked_at else set()
         found = self.detector.detect([picture.path], min_score=self.ignore_from)[0]
         boxes = list(picture.boxes)
-        for kind in set(KINDS) - searched:
+        for kind in (k for k in KINDS if k not in searched):
             own = np.array([b.box for b in picture.boxes if b.kind == kind], np.float32).reshape(-1, 4)
             chosen = np.array([k == kind for k in found.kinds], bool)
             overlaps = iou(found.boxes[chosen], own)
