@@ -1,12 +1,15 @@
 """Runs side by side: whatever folder a training or an evaluation leaves, what changed, and differences that are no chance."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from vision.errors import DatasetError
+from vision.evaluate.tables import Table
 from vision.evaluate.truth import Target, Truth, see
 from vision.values import Finding, Result
 
@@ -80,3 +83,13 @@ def test_a_paired_difference_is_told_from_chance(figure: str) -> None:
 def test_other_pictures_or_views_have_no_paired_difference() -> None:
     assert paired_interval(pictures(0.5), pictures(0.5, 39), "boxed", "ap50") is None
     assert paired_interval(pictures(0.5), pictures(0.9), "every_logo", "ap50") is None
+
+
+@pytest.mark.parametrize("width", range(30, 120, 7))
+def test_a_table_breaks_lines_between_words_wherever_it_can(width: int) -> None:
+    table = Table(("set", "AP50"), (("a-set-of-a-name", ".728 (.61–.91)"), ("b", "–")))
+    console = Console(width=width, file=io.StringIO())
+    console.print(table.rich(width))
+    shown = console.file.getvalue()
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert all(word in shown for word in ("a-set-of-a-name", ".728", "(.61–.91)"))

@@ -111,6 +111,10 @@ def run_detector(args: argparse.Namespace) -> int:
     from vision.evaluate.tables import figure_table
 
     require_matplotlib()
+    if args.note:
+        from vision.evaluate.note import note_figures, read_card
+
+        read_card(args.note)  # rather now than after an hour
     detector, looks = None, {}
     if args.results is None:
         from vision.detect import Detector
@@ -133,8 +137,6 @@ def run_detector(args: argparse.Namespace) -> int:
         )
     write_evaluation(evaluation, args.out)
     if args.note:
-        from vision.evaluate.note import note_figures
-
         note_figures(args.note, evaluation.figures)
     found = plain(evaluation.figures)
     code = _print(found, [figure_table(list(slices_of(found)))] if args.data else [], args)
@@ -167,7 +169,7 @@ def _print(figures: dict[str, Any], tables: Sequence[Table], args: argparse.Name
         if args.markdown:
             print(table.markdown() + "\n")
         else:
-            console.print(table.rich())
+            console.print(table.rich(console.width))
     return 0
 
 

@@ -125,7 +125,7 @@ def evaluate_detector(
     if score is not None and not 0 <= score <= 1:
         raise UsageError("bad_option", f"a score of {score} is not between 0 and 1")
     sources = _sources(data, out, results, kinds)
-    photo_rows = _rows_for(PHOTOS, out, results)
+    photo_rows = _rows_for(PHOTOS, out, results) if photos is not None else out
     if detector is not None:
         _run(detector, sources, photos, photo_rows, threads=threads, looks=looks or {}, progress=progress)
     seen = {s.name: _judge(s, kinds) for s in sources}
@@ -222,8 +222,17 @@ def _rows_for(name: str, out: Path, results: Path | None) -> Path:
     if results is None:
         return out / name / "results.jsonl"
     if results.is_dir():
-        own = results / name / "results.jsonl"
-        return own if own.is_file() else results / "results.jsonl"
+        places = (results / name / "results.jsonl", results / "results.jsonl")
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            known = ", ".join(sorted(place.parent.name for place in results.glob("*/results.jsonl"))) or "none"
+            raise DatasetError(
+                "missing",
+                f"no rows of the set {name}",
+                path=str(results),
+                hint=f"there are those of: {known}; name the file",
+            )
+        return found
     return results
 
 

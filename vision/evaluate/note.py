@@ -34,13 +34,7 @@ def note_figures(folder: Path, figures: Mapping[str, Any]) -> None:
 
     figures: `evaluate_detector`'s. Raises WeightsError (missing, unknown_card).
     """
-    path = folder / "card.json"
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError("missing", "no card", path=str(path)) from None
-    except ValueError as error:
-        raise WeightsError("unknown_card", f"the card is no JSON: {error}", path=str(path)) from None
+    card = read_card(folder)
     noted = dict(card.get("figures", {}))
     for kind in KINDS:
         own = {name: _main(one[kind]) for name, one in figures["sets"].items() if kind in one}
@@ -52,9 +46,23 @@ def note_figures(folder: Path, figures: Mapping[str, Any]) -> None:
         if own:
             noted[kind] = {"command": figures["command"], "operating_point": figures["operating_point"][kind], **own}
     text = json.dumps(card | {"figures": noted}, indent=1, ensure_ascii=False) + "\n"
-    weights.write_atomically(path, text.encode())
+    weights.write_atomically(folder / "card.json", text.encode())
     if (folder.parent / "manifest.json").is_file():
         weights.write_manifest(folder.parent)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a model folder. Raises WeightsError (missing, unknown_card)."""
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise WeightsError("missing", "no card", path=str(path)) from None
+    except ValueError as error:
+        raise WeightsError("unknown_card", f"the card is no JSON: {error}", path=str(path)) from None
+    if not isinstance(card, dict):
+        raise WeightsError("unknown_card", "the card is no object", path=str(path))
+    return card
 
 
 def _main(slices: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vision.report.lettering import printable
 
@@ -21,18 +21,34 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
 
-    def rich(self) -> RichTable:
-        """For a rich console."""
+    def rich(self, width: int) -> RichTable:
+        """For a rich console of that many characters."""
         from rich import box
         from rich.table import Table as RichTable
         from rich.text import Text
 
         table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for number, name in enumerate(self.columns):
-            table.add_column(Text(name), justify="left" if number < self.words else "right", overflow="fold")
+        widths = self._widths(width - 2 * len(self.columns) - 1)
+        for number, (name, wide) in enumerate(zip(self.columns, widths, strict=True)):
+            justify: Literal["left", "right"] = "left" if number < self.words else "right"
+            table.add_column(Text(name), justify=justify, overflow="fold", width=wide)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) for cell in row))  # no markup: a set may be called [bold]
         return table
+
+    def _widths(self, room: int) -> list[int | None]:
+        """Widths of the columns where lines have to break between words, so that they never do within a number; else null."""
+        columns = [(name, *(row[n] for row in self.rows)) for n, name in enumerate(self.columns)]
+        whole = [max(map(len, cells)) for cells in columns]
+        least = [max((len(word) for cell in cells for word in cell.split()), default=1) for cells in columns]
+        spare = room - sum(least)
+        if sum(whole) <= room or spare < 0:
+            return [None] * len(columns)
+        widths: list[int | None] = []
+        for most, fewest in zip(whole, least, strict=True):
+            widths.append(min(most, fewest + spare))
+            spare -= min(most - fewest, spare)
+        return widths
 
     def markdown(self) -> str:
         """As GitHub shows it."""
@@ -60,7 +76,7 @@ def with_interval(values: Mapping[str, Any], name: str) -> str:
 
 
 def figure_table(slices: Sequence[tuple[str, str, str, Mapping[str, Any]]]) -> Table:
-    """The main figures of an evaluation, a row for each set and kind.
+    """The main figures of an evaluation, a row for each set and kind; columns that hold nothing are left out.
 
     Precision, recall and false boxes are those of the operating point; unboxed logos are ignored where they are known.
     """
@@ -92,4 +108,5 @@ def figure_table(slices: Sequence[tuple[str, str, str, Mapping[str, Any]]]) -> T
         *("set", "kind", "pictures", "boxes", "AP50", "AP50-95", "recall@10", "under 32 px"),
         *("unboxed ignored", "every logo", "best F1", "P / R", "false a picture"),
     )
-    return Table(columns, tuple(rows), words=2)
+    told = [n for n in range(len(columns)) if n < 2 or any(row[n] != "–" for row in rows)]
+    return Table(tuple(columns[n] for n in told), tuple(tuple(row[n] for n in told) for row in rows), words=2)
