@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vision.datasets.labelled import LabelledPicture
     from vision.datasets.reading import LabelledSet
 
-_DATA = (
+DATA = (
     "a set: jsonl, COCO json, data.yaml, CSV, a folder of one of them or of Pascal VOC; PATH#SPLIT for one split of it"
 )
 _SHOWN = 20
@@ -119,7 +119,7 @@ def _register_summary(actions: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", nargs="+", metavar="DATA", help=_DATA)
+    parser.add_argument("data", nargs="+", metavar="DATA", help=DATA)
     parser.add_argument("--from", dest="format", choices=FORMATS, help="the format of DATA (told apart by itself)")
     parser.add_argument(
         "--map",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision.cli.datasets import DATA
 from vision.cli.looks import add_looks
 from vision.errors import UsageError
 
@@ -45,7 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Looks up the crop of every true box whose brand the library holds.",
         epilog="Example: vision evaluate library datasets/samples/truth.jsonl",
     )
-    library.add_argument("data", type=Path, nargs="+", metavar="TRUTH.jsonl")
+    library.add_argument("data", type=Path, nargs="+", metavar="DATA", help=DATA)
     library.add_argument("--library", type=Path, metavar="DIR", help="brand library (the shipped one)")
     library.add_argument("--vectors-only", action="store_true", help="leave out references that came from photographs")
     library.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -66,8 +67,7 @@ def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentPars
         type=Path,
         nargs="*",
         metavar="DATA",
-        help="labelled sets: jsonl, COCO json, data.yaml, CSV, a folder of one of them or of Pascal VOC; PATH#SPLIT for one "
-        "split of it",
+        help=DATA,
     )
     detector.add_argument(
         "--out",
