@@ -83,3 +83,18 @@ def test_the_readmes_python_runs(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_a_place_that_cannot_be_written_is_told_without_a_traceback(tmp_path, capsys):
+    from vision.cli.main import main
+
+    (tmp_path / "file").write_text("in the way")
+    truth = str(ROOT / "datasets" / "samples" / "truth.jsonl")
+    assert main(["datasets", "summary", truth, "--out", str(tmp_path / "file" / "below")]) == 2
+    assert "file" in capsys.readouterr().err
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "vision", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0
+    assert "usage: vision" in done.stdout

@@ -46,9 +46,9 @@ def test_a_mosaic_accounts_for_every_mark_that_can_be_seen(seed: int) -> None:
     assert not unexplained.any()
 
 
-def labels(kinds: set[str], *, looked_at: bool) -> Labels:
+def labels(kinds: set[str], *, looked_at: bool, exhaustive: bool = False) -> Labels:
     boxes = (LabelledBox((1, 1, 9, 9), "logo"), LabelledBox((5, 5, 20, 20), "logo", ignore=True))
-    picture = LabelledPicture(Path("x.jpg"), 40, 30, boxes, "set", looked_at, frozenset(kinds))
+    picture = LabelledPicture(Path("x.jpg"), 40, 30, boxes, "set", looked_at, frozenset(kinds), exhaustive=exhaustive)
     return labels_of(picture, unsearched=0.25)
 
 
@@ -63,6 +63,8 @@ def test_what_nobody_searched_for_is_not_punished_in_full() -> None:
     ]
     assert labels({"product"}, looked_at=False).regions.tolist() == [unsure, [0, 0, *whole], [1, 0.25, *whole]]
     assert labels({"logo"}, looked_at=True).boxes.tolist() == [[1, 1, 9, 9]]
+    assert labels({"logo", "product"}, looked_at=True, exhaustive=True).regions.tolist() == [unsure]
+    assert labels({"logo"}, looked_at=True, exhaustive=True).regions.tolist() == [unsure, [1, 0, *whole]]
 
 
 def test_a_logo_that_its_source_passed_over_is_weaker_in_every_view() -> None:

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from vision import __version__
 from vision.cli import copies, datasets, evaluate, library, scan, train, weights
-from vision.errors import VisionError
+from vision.errors import UsageError, VisionError
 
 INTERRUPTED = 130
 
@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader of our output left, as `| head` does: no reason for a traceback, here or when Python closes stdout
         sys.stdout = None
         return 0
+    except OSError as error:  # a place that cannot be read or written; what pictures and models raise is told apart above
+        if error.filename is None:
+            raise
+        print(f"error [bad_path]: {error.strerror}: {os.fsdecode(error.filename)}", file=sys.stderr)
+        return UsageError.exit_code
     return code
 
 

@@ -54,14 +54,15 @@ def labels_of(picture: LabelledPicture, *, unsearched: float, extra_strength: fl
     """The labels of a picture of a labelled set.
 
     A kind that its source never boxes is out of the loss; one that it boxes in part counts false alarms with weight
-    `unsearched`; logos that were searched for by eye count fully. Ignored boxes are out of the loss.
+    `unsearched`; logos that were searched for by eye, and kinds that a source says it boxed wherever they are, count fully.
+    Ignored boxes are out of the loss.
     Logos that the source passed over are taught with `extra_strength`, so that they rank behind those that it found worth a box.
     """
     taught = [b for b in picture.boxes if not b.ignore]
     regions = [(KINDS.index(b.kind), 0.0, *b.box) for b in picture.boxes if b.ignore]
     everywhere = (0.0, 0.0, float(picture.width), float(picture.height))
     for index, kind in enumerate(KINDS):
-        searched = kind == "logo" and picture.looked_at
+        searched = picture.looked_at if kind == "logo" else picture.exhaustive and kind in picture.kinds
         weight = 1.0 if searched else unsearched if kind in picture.kinds else 0.0
         if weight < 1:
             regions.append((index, weight, *everywhere))
