@@ -22,7 +22,7 @@ def training(folder: Path, config: dict, *, form: str) -> Path:
     folder.mkdir()
     if form == "run":
         held_out = {"ap50": 0.5, "ap50_every": 0.6, "recall10": 0.8}
-        run = {"config": config, "steps": 400, "minutes": 9.5, "best_step": 300, "held_out": held_out}
+        run = {"config": config, "steps": 400, "minutes": 9.5, "chosen_step": 300, "held_out": held_out}
         (folder / "run.json").write_text(json.dumps(run))
     else:
         (folder / "config.json").write_text(json.dumps(config))
@@ -35,8 +35,8 @@ def training(folder: Path, config: dict, *, form: str) -> Path:
 def test_a_run_is_read_from_whatever_its_folder_holds(tmp_path: Path) -> None:
     new = read_run(training(tmp_path / "new", {"rates": {"head": 1}}, form="run"))
     old = read_run(training(tmp_path / "old", {"rates": {"head": 2}}, form="files"))
-    assert (new.steps, new.minutes, new.best_step, new.held_out["ap50_every"]) == (400, 9.5, 300, 0.6)
-    assert (old.steps, old.minutes, old.best_step, old.held_out) == (400, 8.5, None, {"ap50": 0.25, "recall10": 0.55})
+    assert (new.steps, new.minutes, new.chosen_step, new.held_out["ap50_every"]) == (400, 9.5, 300, 0.6)
+    assert (old.steps, old.minutes, old.chosen_step, old.held_out) == (400, 8.5, None, {"ap50": 0.25, "recall10": 0.55})
     assert (new.config, old.config) == ({"rates.head": 1}, {"rates.head": 2})
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DatasetError):

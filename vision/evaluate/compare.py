@@ -51,7 +51,7 @@ class Run:
     changed: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
     minutes: float | None = None
-    best_step: int | None = None
+    chosen_step: int | None = None
     held_out: Mapping[str, float] = field(default_factory=dict)
     evaluation: Path | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def read_run(folder: Path) -> Run:
     if not held_out:
         held_out = {k: v for k, v in metrics.items() if k in ("ap50", "ap50_every", "recall10")}
     steps, minutes, best = (
-        run.get(k, metrics.get(v)) for k, v in (("steps", "step"), ("minutes", "minutes"), ("best_step", ""))
+        run.get(k, metrics.get(v)) for k, v in (("steps", "step"), ("minutes", "minutes"), ("chosen_step", ""))
     )
     return Run(
         name=folder.absolute().name,
@@ -82,7 +82,7 @@ def read_run(folder: Path) -> Run:
         changed=run["changed"] if isinstance(run.get("changed"), dict) else {},
         steps=None if steps is None else int(steps),
         minutes=None if minutes is None else float(minutes),
-        best_step=None if best is None else int(best),
+        chosen_step=None if best is None else int(best),
         held_out={k: float(v) for k, v in held_out.items() if isinstance(v, int | float)},
         evaluation=evaluation,
         figures=_json(evaluation / "figures.json") if evaluation else {},
@@ -108,7 +108,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
                 "folder": run.folder.as_posix(),
                 "changed": dict(run.changed) or (_changed(first.config, run.config) if run is not first else {}),
                 "steps": run.steps,
-                "best_step": run.best_step,
+                "chosen_step": run.chosen_step,
                 "minutes": run.minutes,
                 "held_out": dict(run.held_out),
                 "photos": _photos(run),

@@ -59,6 +59,9 @@ WARM_UP = 60  # steps
 TURNED = 0.12  # share of examples turned by a quarter, a half or three quarters
 AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
 CALIBRATION = 32  # pictures of each group that set the ranges of 8-bit arithmetic
+# How far the held-out AP50 and recall@10 may fall together, from their best, before later weights are passed over: less is
+# chance on some 170 pictures.
+TOLERANCE = 0.05
 MOST_FRESH = 250  # photographs never shown, for the operating point
 
 
@@ -309,8 +312,8 @@ class DetectorRun:
         self.strides = [int(s) for s in self.loss.stride.tolist()]
         self.optimizer = self._optimizer()
         self.step, self.seconds = 0, 0.0
-        self.best = {k: v.clone() for k, v in self.average.items()}
-        self.best_step, self.best_figure = 0, -math.inf
+        self.chosen = {k: v.clone() for k, v in self.average.items()}
+        self.chosen_step, self.best_figure = 0, -math.inf
         self.rows: list[dict[str, float]] = []
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -357,17 +360,18 @@ class DetectorRun:
                 row = {n: round(float(v) / last, 4) for n, v in zip(names, sums, strict=True)}
                 row |= self.judge(self.average)
                 self._note(row)
-                self._keep_best(row)
+                self._choose(row)
                 sums, last = torch.zeros(3), 0
                 self.save()
                 started = time.monotonic()
 
-    def _keep_best(self, row: dict[str, float]) -> None:
-        """Keep the averaged weights that are best on the held-out brands; the last ones where nothing is held out."""
+    def _choose(self, row: dict[str, float]) -> None:
+        """Take the averaged weights for the export, unless they fell behind on the held-out brands by more than chance."""
         figure = row.get("ap50_every", 0.0) + row.get("recall10", 0.0)
-        if figure >= self.best_figure:
-            self.best_step, self.best_figure = self.step, figure
-            self.best = {k: v.clone() for k, v in self.average.items()}
+        if figure >= self.best_figure - TOLERANCE:
+            self.chosen_step = self.step
+            self.chosen = {k: v.clone() for k, v in self.average.items()}
+        self.best_figure = max(figure, self.best_figure)
 
     def _one_step(self, done: float, stage: Stage) -> torch.Tensor:
         pixels, labels = draw_batch(self.data, stage, self.step, seed=int(self.config["seed"]), batch=self.batch)
@@ -448,12 +452,12 @@ class DetectorRun:
         return found
 
     def export(self, folder: Path) -> Path:
-        """Write the model folder of the best averaged weights, with the operating points of the exported model; the folder."""
+        """Write the model folder of the chosen weights, with the operating points of the exported model; the folder."""
         if self.rows:
             plot(self.rows, self.out / "metrics.png")
-        held_out = {str(on): self.judge(self.best, parts=on) for on in (False, True)}
+        held_out = {str(on): self.judge(self.chosen, parts=on) for on in (False, True)}
         parts = sum(held_out["True"].values()) > sum(held_out["False"].values())
-        self.model.load_state_dict(self.best)
+        self.model.load_state_dict(self.chosen)
         card: dict[str, Any] = {
             "name": f"{self.config.get('name', 'detector')}-{self.size}",
             "what": "finds logos and products in pictures of any size, whatever the brand",
@@ -466,7 +470,7 @@ class DetectorRun:
             "trained": {
                 "config": self.config,
                 "steps": self.step,
-                "best_step": self.best_step,
+                "chosen_step": self.chosen_step,
                 "minutes": round(self.seconds / 60, 1),
                 "pictures": {name: len(group) for name, group in self.data.groups.items()},
                 "average_decay": AVERAGE_DECAY,
@@ -512,8 +516,8 @@ class DetectorRun:
             {
                 "model": self.model.state_dict(),
                 "average": self.average,
-                "best": self.best,
-                "best_step": self.best_step,
+                "chosen": self.chosen,
+                "chosen_step": self.chosen_step,
                 "best_figure": self.best_figure,
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
@@ -531,8 +535,8 @@ class DetectorRun:
             raise DatasetError("missing", "no checkpoint to resume from", path=str(path))
         saved = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(saved["model"])
-        self.average, self.best = saved["average"], saved["best"]
-        self.best_step, self.best_figure = saved["best_step"], saved["best_figure"]
+        self.average, self.chosen = saved["average"], saved["chosen"]
+        self.chosen_step, self.best_figure = saved["chosen_step"], saved["best_figure"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
 
