@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,23 @@ from vision.errors import package_missing
 Floats = npt.NDArray[np.float32]
 
 NARROW = 32  # output channels up to which a convolution stays in float
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """onnxruntime advises on the root logger to optimise the graph first; ours is fused already."""
+
+    def is_no_advice(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Please consider")
+
+    root = logging.getLogger()
+    root.addFilter(is_no_advice)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(is_no_advice)
 
 
 class _Inputs:
@@ -47,8 +66,7 @@ def quantize(model: Any, inputs: Sequence[Floats]) -> Any:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     except ImportError:
         raise package_missing("onnx", "train") from None
-    with tempfile.TemporaryDirectory(prefix="vision-quantize-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory(prefix="vision-quantize-") as folder, _without_advice():
         before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, before)
         quantize_static(
