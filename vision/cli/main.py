@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader of our output left, as `| head` does: no reason for a traceback, here or when Python closes stdout
         sys.stdout = None
         return 0
-    except OSError as error:  # a place that cannot be read or written; what pictures and models raise is told apart above
+    except (
+        OSError
+    ) as error:  # a place that cannot be read or written; what pictures and models raise is told apart above
         if error.filename is None:
             raise
         print(f"error [bad_path]: {error.strerror}: {os.fsdecode(error.filename)}", file=sys.stderr)

@@ -42,7 +42,8 @@ def draw_set(recipe: dict[str, Any], n: int, seed: int, out: Path) -> None:
         name = f"images/{seed + number:06d}.jpg"
         Image.fromarray(scene.pixels).save(out / name, quality=92)
         boxes = [
-            {"box": [round(v, 1) for v in b.box], "kind": b.kind, "brand": None} | ({"ignore": True} if b.ignore else {})
+            {"box": [round(v, 1) for v in b.box], "kind": b.kind, "brand": None}
+            | ({"ignore": True} if b.ignore else {})
             for b in scene.boxes
         ]
         high, wide = scene.pixels.shape[:2]
