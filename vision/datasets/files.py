@@ -47,12 +47,17 @@ def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without its mark. Raises DatasetError (missing, bad_label)."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such set", path=str(path)) from None
-    except UnicodeDecodeError as error:
-        raise DatasetError("bad_label", f"no UTF-8: {error.reason} at byte {error.start}", path=str(path)) from None
-    except OSError as error:
-        raise DatasetError("missing", error.strerror or str(error), path=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(error, path) from None
+
+
+def unreadable(error: OSError | UnicodeDecodeError, path: Path, *, after_line: int | None = None) -> DatasetError:
+    """Why a text file could not be read, as DatasetError (missing, bad_label)."""
+    if isinstance(error, UnicodeDecodeError):
+        where = f" at byte {error.start}" if after_line is None else f" after line {after_line}"
+        return DatasetError("bad_label", f"no UTF-8: {error.reason}{where}", path=str(path))
+    absent = isinstance(error, FileNotFoundError)
+    return DatasetError("missing", "no such set" if absent else error.strerror or str(error), path=str(path))
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -66,12 +71,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line.rstrip("\n")
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such set", path=str(path)) from None
-    except UnicodeDecodeError as error:
-        raise DatasetError("bad_label", f"after line {number}: no UTF-8: {error.reason}", path=str(path)) from None
-    except OSError as error:
-        raise DatasetError("missing", error.strerror or str(error), path=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(error, path, after_line=number) from None
 
 
 def find_file(folders: Iterable[Path], name: str, suffixes: Sequence[str] = ("",)) -> Path | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, find_file, number, split_name
+from vision.datasets.files import SPLITS, find_file, number, split_name, unreadable
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError
@@ -130,6 +130,7 @@ def _read_file(file: Path, intake: Intake) -> Iterator[LabelledPicture]:
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """("line 2", values by column). Raises DatasetError (missing; bad_label for headers that name no boxes), csv.Error."""
+    line = 1
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             head = opened.readline()
@@ -137,7 +138,6 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
             delimiter = max(",;\t", key=head.count)
             reader = csv.reader(opened, delimiter=delimiter)
             columns: Mapping[str, int] | None = None
-            line = 1
             for values in reader:
                 where, line = f"line {line}", reader.line_num + 1
                 if not any(value.strip() for value in values):
@@ -147,12 +147,8 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
                     if is_header:
                         continue
                 yield where, {name: values[at] for name, at in columns.items() if at < len(values)}
-    except FileNotFoundError:
-        raise DatasetError("missing", "no such set", path=str(file)) from None
-    except UnicodeDecodeError as error:
-        raise DatasetError("bad_label", f"no UTF-8: {error.reason}", path=str(file)) from None
-    except OSError as error:
-        raise DatasetError("missing", error.strerror or str(error), path=str(file)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(error, file, after_line=line - 1) from None
 
 
 def _columns(first: list[str], file: Path) -> tuple[dict[str, int], bool]:

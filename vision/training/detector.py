@@ -568,7 +568,7 @@ def operating_points(
         if kind == "logo" and photos:
             found = [detector.detect([p], min_score=0.01)[0] for p in photos]
             ranked = np.sort(np.concatenate([d.scores[[k == kind for k in d.kinds]] for d in found]))[::-1]
-            allowed = min(int(photo_boxes * len(photos)), len(ranked)) if math.isfinite(photo_boxes) else len(ranked)
+            allowed = int(min(photo_boxes * len(photos), len(ranked)))
             if allowed < len(ranked):
                 score = max(score, math.ceil(float(ranked[allowed]) * 100 + 1e-6) / 100)
             record[kind] |= {
