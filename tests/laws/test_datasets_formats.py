@@ -568,3 +568,11 @@ def test_a_name_with_a_way_out_stays_inside(tmp_path, photos):
         write_set([picture], out, format)
         assert {p.name for p in tmp_path.iterdir()} <= set(FORMATS)
         assert len(read_any(out).pictures) == 1
+
+
+def test_pixels_of_our_own_csv_are_never_taken_for_shares(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    tiny = LabelledBox((0.0, 0.0, 1.0, 1.0), "logo")
+    picture = LabelledPicture(tmp_path / "a.png", 64, 48, (tiny,), "set", False, frozenset({"logo"}))
+    written = write_set([picture], tmp_path / "out", "csv")
+    assert [b.box for p in read_set(written.files[0]) for b in p.boxes] == [tiny.box]
