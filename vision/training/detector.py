@@ -37,6 +37,7 @@ from vision.training.detector_views import (
     KINDS,
     Example,
     Labels,
+    close_up,
     labels_of,
     make_labels,
     mosaic,
@@ -79,6 +80,7 @@ class Stage:
 
     sizes: sides of the square batches in pixels, one drawn for each step. frozen: the backbone rests.
     whole: whole pictures at about their natural size only, as detection sees them, instead of mosaics and close-ups.
+    filled: share of the whole pictures that are cut around one of their logos.
     """
 
     until: float
@@ -86,6 +88,7 @@ class Stage:
     sizes: tuple[int, ...]
     frozen: bool = False
     whole: bool = False
+    filled: float = 0.0
 
 
 def train_detector(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
@@ -188,7 +191,7 @@ def stages_of(config: dict[str, Any]) -> tuple[Stage, ...]:
         if not shares or not sizes or any(s < 32 or s % 32 for s in sizes):
             raise UsageError("bad_config", "a stage needs shares above 0, and sizes that are multiples of 32")
         until, frozen, whole = float(given["until"]), bool(given.get("frozen")), bool(given.get("whole"))
-        stages.append(Stage(until, shares, sizes, frozen, whole))
+        stages.append(Stage(until, shares, sizes, frozen, whole, float(given.get("filled", 0.0))))
     ends = [s.until for s in stages]
     if not ends or ends != sorted(ends) or ends[-1] != 1:
         raise UsageError("bad_config", "the stages must follow each other, the last until 1")
@@ -212,7 +215,10 @@ def draw_batch(
     pixels, labels = [], []
     for _ in range(batch):
         if stage.whole:
-            example = single(pick(), size, rng, (0.8, 1.15))
+            shown = pick()
+            if stage.filled and rng.random() < stage.filled:
+                shown = close_up(shown, rng)
+            example = single(shown, size, rng, (0.8, 1.15))
         elif rng.random() < 0.65:
             example = mosaic([pick() for _ in range(4)], size, rng, (0.4, 1.2))
         else:

@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 # How much of a box a cut must leave for it to be taught, and the shortest side in pixels that can still be learned.
 LEAST_VISIBLE, LEAST_SIDE = 0.35, 4.0
+FILLING_SIDE = 48.0  # pixels: a smaller logo is too coarse to fill a picture
 FLIPPED = 0.4  # share of examples that are mirrored
 
 
@@ -97,6 +98,29 @@ def single(example: Example, size: int, rng: np.random.Generator, zoom: tuple[fl
     """One example on a (size, size) picture, its longest side `zoom` times as long as the picture's."""
     canvas = np.full((size, size, 3), GREY, np.uint8)
     return Example(canvas, _place(canvas, example, (0, 0, size, size), rng, zoom))
+
+
+def close_up(example: Example, rng: np.random.Generator) -> Example:
+    """The example cut around one of its logos, which fills much or all of it; as it is without a large enough one.
+
+    The margin is up to half of the logo's sides, each side its own; emblems, doodles and artwork on sale look like this.
+    """
+    sides = example.labels.boxes[:, 2:] - example.labels.boxes[:, :2]
+    fit = np.flatnonzero(
+        (example.labels.kinds == KINDS.index("logo")) & (sides.min(axis=1, initial=np.inf) >= FILLING_SIDE)
+    )
+    if not len(fit):
+        return example
+    chosen = int(rng.choice(fit))
+    high, wide = example.pixels.shape[:2]
+    margins = rng.uniform(0, 0.5, 4) * np.tile(sides[chosen], 2) * (1, 1, -1, -1)
+    window = (example.labels.boxes[chosen] - margins).clip(0, [wide, high, wide, high])
+    left, top, right, bottom = (int(v) for v in (*np.floor(window[:2]), *np.ceil(window[2:])))
+    start, drawn = np.array([left, top]), np.array([right - left, bottom - top])
+    labels = _clipped(
+        example.labels, lambda boxes: boxes - np.tile(start, 2).astype(np.float32), drawn, np.zeros(2, int)
+    )
+    return Example(np.ascontiguousarray(example.pixels[top:bottom, left:right]), labels)
 
 
 def turned(example: Example, quarters: int) -> Example:
