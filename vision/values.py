@@ -79,10 +79,56 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read in a crop. confidence: the reader's own, in [0, 1]."""
+    """What was read in a crop. confidence: the reader's own, in [0, 1]. box: xyxy pixels of the upright picture, if known."""
 
     string: str
     confidence: float
+    box: Box | None = None
+
+
+# What recognisers' characters are folded into, for likelihoods: letters without case, digits; then two more classes, one for
+# blank, space and punctuation, one for every other character.
+READ_CLASSES = "abcdefghijklmnopqrstuvwxyz0123456789"
+READ_BLANK, READ_OTHER = len(READ_CLASSES), len(READ_CLASSES) + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextLine:
+    """One line of text that was read in a crop.
+
+    string: as read. confidence: mean probability of its characters, in [0, 1]. box: xyxy pixels of the crop, inside it.
+    height: of the letters, in pixels of the crop, across the reading direction.
+    steps: (t, 38) float32, each row a distribution: the recogniser's time steps with their classes summed into `READ_CLASSES`,
+    blank (`READ_BLANK`) and others (`READ_OTHER`).
+    way: how it was read: "lines" found by the text detector, the "whole" crop as one line, or the "ring" unrolled.
+    """
+
+    string: str
+    confidence: float
+    box: Box
+    height: float
+    steps: npt.NDArray[np.float32]
+    way: Literal["lines", "whole", "ring"] = "lines"
+
+
+@dataclass(frozen=True, slots=True)
+class NameMatch:
+    """A brand whose name may have been read in a crop.
+
+    name: the name or alias that fits. string: what was read, as read. score: how well it fits, in points; 0 is where a name
+    is accepted by text alone, every rule counted; higher is surer. accepted: every rule of acceptance by text alone is met.
+    edits: between what was read and the name. way, box, confidence: as of the line (of the first one, joined lines).
+    """
+
+    brand: str
+    name: str
+    string: str
+    score: float
+    accepted: bool
+    edits: int
+    confidence: float
+    box: Box
+    way: Literal["lines", "whole", "ring"] = "lines"
 
 
 @dataclass(frozen=True, slots=True)
