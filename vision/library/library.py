@@ -22,7 +22,7 @@ from vision.images import read_picture
 from vision.library import edits, store
 from vision.library.edits import Names, NewBrand, NewReference
 from vision.library.names import fold
-from vision.library.search import Hit, Table, nearest_brands
+from vision.library.search import Hit, Table, cosines, nearest_brands
 from vision.library.store import Brand, EmbedderRecord, Kind, Reference, State
 from vision.values import Embeddings, Match, Pixels
 
@@ -52,6 +52,7 @@ class _View:
     by_id: dict[str, Brand]
     by_name: Names
     by_reference: dict[str, Reference]
+    brand_rows: dict[str, slice]
 
 
 class Library:
@@ -265,6 +266,27 @@ class Library:
         view = self._view
         if k < 1:
             raise UsageError("bad_option", f"k is {k}", hint="at least 1")
+        queries = self._queries(view, embeddings)
+        return [[_match(view, hit) for hit in hits] for hits in self._nearest(view, queries, k)]
+
+    def similarities(self, embeddings: Embeddings, brands_per_row: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """How near each crop comes to the brands named for it: the best cosine to each one's references, as a search has it.
+
+        embeddings: (n, d) float32 unit vectors. brands_per_row: n lists of names or aliases. The answer has their lengths; None
+        for a brand without references. Raises UsageError (bad_option) for an unknown name, LibraryError (other_embedder).
+        """
+        view = self._view
+        queries = self._queries(view, embeddings)
+        return [
+            [self._similarity(view, query, name) for name in names]
+            for query, names in zip(queries, brands_per_row, strict=True)
+        ]
+
+    def _similarity(self, view: _View, query: Embeddings, name: str) -> float | None:
+        rows = view.brand_rows.get(edits.find(view.by_name, name, self.path).id)
+        return None if rows is None else float(np.clip(cosines(query, view.table.vectors[rows]).max(), -1, 1))
+
+    def _queries(self, view: _View, embeddings: Embeddings) -> Embeddings:
         queries = np.asarray(embeddings, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != view.state.embedder.dim:
             raise LibraryError(
@@ -273,7 +295,7 @@ class Library:
                 path=str(self.path),
                 hint=f"it was made with {view.state.embedder.id}",
             )
-        return [[_match(view, hit) for hit in hits] for hits in self._nearest(view, queries, k)]
+        return queries
 
     def _nearest(self, view: _View, queries: Embeddings, k: int) -> list[list[Hit]]:
         if len(queries) >= _MANY_QUERIES or not len(view.table):
@@ -431,6 +453,7 @@ def _view_of(state: State) -> _View:
     row_reference = np.repeat(np.arange(len(ids)), counts)
     brand = np.array([places[r.brand_id] for r in state.references], dtype=np.int64)
     table = Table(state.vectors.astype(np.float32), brand[row_reference], rank[row_reference])
+    edges = [*table.starts.tolist(), len(table)]
     return _View(
         state,
         table,
@@ -438,6 +461,7 @@ def _view_of(state: State) -> _View:
         {b.id: b for b in state.brands},
         edits.names_of(state),
         {r.id: r for r in state.references},
+        {brand_id: slice(edges[place], edges[place + 1]) for brand_id, place in places.items()},
     )
 
 

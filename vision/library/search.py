@@ -75,12 +75,18 @@ def settle(query: Embeddings, rows: Rows, table: Table, k: int) -> list[Hit]:
 
     rows: every row whose cosine is within SLACK of the k-th brand's or over it.
     """
-    # einsum sums each row alone, in one order, so equal vectors have equal cosines; a matrix product does not promise that
-    similarity = np.einsum("md,d->m", table.vectors[rows].astype(np.float64), query.astype(np.float64))
+    similarity = cosines(query, table.vectors[rows])
     order = np.lexsort((table.rank[rows], -similarity))
     _, first = np.unique(table.brand[rows[order]], return_index=True)
     winners = order[np.sort(first)[:k]]
     return [Hit(int(rows[i]), float(np.clip(similarity[i], -1, 1))) for i in winners]
+
+
+def cosines(query: Embeddings, vectors: Embeddings) -> npt.NDArray[np.float64]:
+    """Cosine of a (d,) unit vector to each of (m, d) unit rows, in float64, whatever else stands in the batch."""
+    # einsum sums each row alone, in one order, so equal vectors have equal cosines; a matrix product does not promise that
+    found: npt.NDArray[np.float64] = np.einsum("md,d->m", vectors.astype(np.float64), query.astype(np.float64))
+    return found
 
 
 def _blocks(queries: Embeddings, rows: int) -> Iterator[Embeddings]:
