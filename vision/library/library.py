@@ -236,6 +236,10 @@ class Library:
         place = view.state.references.index(view.by_reference[reference_id])
         return np.asarray(view.table.vectors[view.row_reference == place])
 
+    def all_vectors(self) -> Embeddings:
+        """The (m, d) float32 vectors of every reference, one below the other in the order of `all_references`. Not to be changed."""
+        return self._view.table.vectors
+
     # --- searching ---
 
     @overload
