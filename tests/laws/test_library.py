@@ -72,16 +72,16 @@ def test_adding_a_brand_never_lowers_the_best_similarity(library):
 
 def test_the_similarity_of_a_named_brand_is_what_a_search_finds_for_it(library):
     queries = Colours().embed_images([mark(n) for n in range(1, 6)])
-    wanted = [{m.brand: m.similarity for m in matches} for matches in library.search_embeddings(queries, k=9)]
+    wanted = [{m.brand: m for m in matches} for matches in library.search_embeddings(queries, k=9)]
     names = [["Häagen-Dazs", "coke"], ["Coca-Cola"], [], ["coke", "haagen dazs", "Coca-Cola"], ["haagen dazs"]]
-    found = library.similarities(queries, names)
+    found = library.nearest_of(queries, names)
     assert found == [[each[library.brand(n).name] for n in row] for row, each in zip(names, wanted, strict=True)]
     library.extend([NewBrand("By Name", [])])
-    assert library.similarities(queries[:1], [["By Name", "coke"]]) == [[None, found[0][1]]]
+    assert library.nearest_of(queries[:1], [["By Name", "coke"]]) == [[None, found[0][1]]]
     with pytest.raises(UsageError, match="no brand 'Nobody'"):
-        library.similarities(queries[:1], [["Nobody"]])
+        library.nearest_of(queries[:1], [["Nobody"]])
     with pytest.raises(LibraryError):
-        library.similarities(np.ones((1, 7), dtype=np.float32), [["Coca-Cola"]])
+        library.nearest_of(np.ones((1, 7), dtype=np.float32), [["Coca-Cola"]])
 
 
 def test_one_crop_gives_a_list_and_a_list_gives_lists(library):

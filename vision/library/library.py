@@ -22,7 +22,7 @@ from vision.images import read_picture
 from vision.library import edits, store
 from vision.library.edits import Names, NewBrand, NewReference
 from vision.library.names import fold
-from vision.library.search import Hit, Table, cosines, nearest_brands
+from vision.library.search import Hit, Table, nearest_brands, settle
 from vision.library.store import Brand, EmbedderRecord, Kind, Reference, State
 from vision.values import Embeddings, Match, Pixels
 
@@ -273,8 +273,8 @@ class Library:
         queries = self._queries(view, embeddings)
         return [[_match(view, hit) for hit in hits] for hits in self._nearest(view, queries, k)]
 
-    def similarities(self, embeddings: Embeddings, brands_per_row: Sequence[Sequence[str]]) -> list[list[float | None]]:
-        """How near each crop comes to the brands named for it: the best cosine to each one's references, as a search has it.
+    def nearest_of(self, embeddings: Embeddings, brands_per_row: Sequence[Sequence[str]]) -> list[list[Match | None]]:
+        """The nearest reference of each brand that is named for a crop, wherever it ranks, with the cosine that a search has.
 
         embeddings: (n, d) float32 unit vectors. brands_per_row: n lists of names or aliases. The answer has their lengths; None
         for a brand without references. Raises UsageError (bad_option) for an unknown name, LibraryError (other_embedder).
@@ -282,13 +282,16 @@ class Library:
         view = self._view
         queries = self._queries(view, embeddings)
         return [
-            [self._similarity(view, query, name) for name in names]
+            [self._nearest_of(view, query, name) for name in names]
             for query, names in zip(queries, brands_per_row, strict=True)
         ]
 
-    def _similarity(self, view: _View, query: Embeddings, name: str) -> float | None:
+    def _nearest_of(self, view: _View, query: Embeddings, name: str) -> Match | None:
         rows = view.brand_rows.get(edits.find(view.by_name, name, self.path).id)
-        return None if rows is None else float(np.clip(cosines(query, view.table.vectors[rows]).max(), -1, 1))
+        if rows is None:
+            return None
+        hits = settle(query, np.arange(rows.start, rows.stop), view.table, 1)
+        return _match(view, hits[0])
 
     def _queries(self, view: _View, embeddings: Embeddings) -> Embeddings:
         queries = np.asarray(embeddings, dtype=np.float32)
