@@ -6,18 +6,11 @@ script and pictures are inside, and its content policy forbids all else. Text is
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import cv2
-import jinja2
 import numpy as np
 
 from vision import geometry
@@ -25,6 +18,7 @@ from vision.report.interest import Row, Source, most_interesting
 from vision.report.lettering import printable
 from vision.report.overlay import caption, percent
 from vision.report.sheet import fit
+from vision.report.template import data_address, environment, jpeg_address, script_digest, text, write_whole
 from vision.values import CopyClaim, Finding, Pixels, Result
 
 ROWS = 500
@@ -75,7 +69,7 @@ def write_page(
     }  # the first of a path
     cards = _cards(chosen, open_pixels, link, size_bytes - reference_bytes, (references, brands, numbers))
     chunks = (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .generate(
             title=printable(title),
@@ -85,19 +79,12 @@ def write_page(
             brands=brands,
             references=references.values(),
             cards=cards,
-            script=_text("page.js"),
-            style=_text("page.css"),
-            script_digest=base64.b64encode(hashlib.sha256(_text("page.js").encode()).digest()).decode(),
+            script=text("page.js"),
+            style=text("page.css"),
+            script_digest=script_digest(text("page.js")),
         )
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}.new")
-    try:
-        with fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as page:
-            page.writelines(chunks)
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_whole(out, chunks)
     return len(chosen)
 
 
@@ -112,20 +99,14 @@ def _references(
     spent = 0
     for row in rows:
         for finding in _shown_findings(row.result):
-            name = finding.candidates[0].reference if finding.candidates else ""
+            name = finding.candidates[0].reference if finding.candidates else None
             data = thumbnail(name) if name and name not in found else None
             if data:
-                address = f"data:{_media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
+                address = data_address(data)
                 if spent + len(address) <= budget:
                     found[name] = (len(found), address)
                     spent += len(address)
     return found, spent
-
-
-def _media_type(data: bytes) -> str:
-    if data.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if data[8:12] == b"WEBP" else "image/jpeg"
 
 
 def _cards(
@@ -230,8 +211,9 @@ def _finding(finding: Finding, result: Result, references: References, brands: M
             "similarity": f"{winner.similarity:.2f}",
             "number": references[winner.reference][0] if winner.reference in references else None,
         }
-        if winner
+        if winner and winner.reference is not None and winner.similarity is not None
         else None,
+        "read": printable(winner.read) if winner and winner.read else None,
         "text": printable(finding.text.string) if finding.text else None,
         "left": f"{100 * left / width:.2f}",
         "top": f"{100 * top / height:.2f}",
@@ -263,7 +245,7 @@ def _crops(pixels: Pixels, result: Result, shown: Sequence[Finding], budget: int
     boxes = np.array([f.box for f in shown], dtype=np.float32).reshape(-1, 4) * scale
     crops: list[str | None] = []
     for box in geometry.pad(boxes, CROP_PADDING, width, height)[:CROPS]:
-        address = _address(fit(geometry.crop(pixels, box), CROP_SIDE, enlarge=False), 80)
+        address = jpeg_address(fit(geometry.crop(pixels, box), CROP_SIDE, enlarge=False), 80)
         budget -= len(address)
         crops.append(address if budget >= 0 else None)
     return crops + [None] * (len(shown) - len(crops))
@@ -273,18 +255,11 @@ def _picture(pixels: Pixels, budget: int) -> tuple[str | None, tuple[int, int]]:
     """The picture as a data address within the budget, with the size to show it in; None when even the smallest is too large."""
     for side, quality in PICTURE_STEPS:
         small = fit(pixels, side, enlarge=False)
-        address = _address(small, quality)
+        address = jpeg_address(small, quality)
         if len(address) <= budget:
             larger = max(1.0, SMALLEST_SHOWN / max(small.shape[:2]))
             return address, (round(small.shape[1] * larger), round(small.shape[0] * larger))
     return None, (0, 0)
-
-
-def _address(pixels: Pixels, quality: int) -> str:
-    written, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not written:
-        raise ValueError(f"no JPEG of a picture of shape {pixels.shape}")
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
 def _lines(table: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -297,21 +272,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
     return json.dumps(value, ensure_ascii=False)
-
-
-@cache
-def _text(name: str) -> str:
-    return resources.files("vision.report").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    found = jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FunctionLoader(_text),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters["line"] = lambda text: printable(str(text))
-    return found
