@@ -107,6 +107,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "vision library reembed --library my-brands",
         run_reembed,
     )
+    from vision.cli import library_pages  # it takes `_action` and others from here
+
+    library_pages.register(actions)
 
 
 def _action(

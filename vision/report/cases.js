@@ -1,0 +1,53 @@
+"use strict";
+(() => {
+  // what pages of cases share: search, steps by key, light and dark
+  const form = document.getElementById("filters");
+  const cards = [...document.querySelectorAll(".card")];
+  const count = document.getElementById("count");
+  const none = document.getElementById("none");
+
+  function apply() {
+    const words = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const state = form.elements.state?.value ?? "";
+    let shown = 0;
+    for (const card of cards) {
+      card.hidden = !words.every((word) => card.dataset.words.includes(word)) || Boolean(state && (card.dataset.state || "open") !== state);
+      shown += !card.hidden;
+    }
+    for (const section of document.querySelectorAll("section")) {
+      const own = [...section.querySelectorAll(".card")];
+      section.hidden = own.length > 0 && own.every((card) => card.hidden);
+    }
+    count.textContent = shown === cards.length ? `${shown} cases` : `${shown} of ${cards.length} cases`;
+    none.hidden = shown > 0 || cards.length === 0;
+  }
+
+  function step(by) {
+    const visible = cards.filter((card) => !card.hidden);
+    const at = visible.indexOf(document.activeElement.closest?.(".card"));
+    const next = visible[Math.min(Math.max(at + by, 0), visible.length - 1)];
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+  }
+
+  form.addEventListener("input", apply);
+  form.addEventListener("reset", () => setTimeout(apply));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  document.addEventListener("decided", apply);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") { if (event.target.form === form) form.reset(); document.activeElement.blur(); return; }
+    if (event.target.matches("input:not([type=checkbox]), select")) return;
+    if (event.key === "/") { event.preventDefault(); form.elements.words.focus(); }
+    if (event.key === "j") step(1);
+    if (event.key === "k") step(-1);
+  });
+
+  const theme = document.getElementById("theme");
+  const root = document.documentElement;
+  let dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const name = () => { theme.textContent = dark ? "Light" : "Dark"; theme.setAttribute("aria-pressed", String(dark)); };
+  theme.addEventListener("click", () => { dark = !dark; root.dataset.theme = dark ? "dark" : "light"; name(); });
+  name();
+  apply();
+})();
