@@ -24,10 +24,11 @@ from vision.library.edits import Names, NewBrand, NewReference
 from vision.library.names import fold
 from vision.library.search import Hit, Table, nearest_brands, settle
 from vision.library.store import Brand, EmbedderRecord, Kind, Reference, State
-from vision.values import Embeddings, Match, Pixels
+from vision.values import Embeddings, Match, NameMatch, Pixels, TextLine
 
 if TYPE_CHECKING:
     from vision.embed.contract import EmbedderLike
+    from vision.library.by_name import NameIndex
     from vision.library.faiss_index import FaissIndex
 
 # Longest side of the picture kept of a reference that a user adds: twice the embedder's input, so that another embedder can use
@@ -64,6 +65,7 @@ class Library:
         self._lock_seconds = lock_seconds
         self._view = _view_of(state)
         self._index: FaissIndex | None = None
+        self._names: tuple[_View, NameIndex] | None = None
         self._once = threading.Lock()
 
     # --- opening ---
@@ -260,6 +262,26 @@ class Library:
     def search_text(self, text: str, k: int = 5) -> list[Match]:
         """The k brands whose pictures are most like a text ("white swoosh on red"), best first."""
         return self.search_embeddings(self.embedder.embed_texts([text]), k)[0]
+
+    def match_names(self, lines_of_crops: Sequence[Sequence[TextLine]], k: int = 5) -> list[list[NameMatch]]:
+        """For each crop's lines of text the k brands whose names fit best what was read, as `NameIndex.match` gives them."""
+        index = self.name_index
+        return [index.match(lines, k) for lines in lines_of_crops]
+
+    @property
+    def name_index(self) -> NameIndex:
+        """Names and aliases of all brands, to be found in what was read; made when first needed."""
+        view = self._view
+        found = self._names
+        if found is None or found[0] is not view:
+            from vision.library.by_name import NameIndex
+
+            with self._once:
+                found = self._names
+                if found is None or found[0] is not view:
+                    spellings = ((b.name, name) for b in view.state.brands for name in (b.name, *b.aliases))
+                    found = self._names = view, NameIndex(spellings)
+        return found[1]
 
     def search_embeddings(self, embeddings: Embeddings, k: int = 5) -> list[list[Match]]:
         """For each row of (n, d) float32 unit vectors the k nearest brands, all different, best first, by their best reference.
