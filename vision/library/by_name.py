@@ -10,19 +10,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from itertools import groupby
-from typing import Any, Literal
+from itertools import accumulate, groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
+from vision.library.likelihood import LOOK_ALIKES, Emissions, errors_of, letter_counts, letter_weights
 from vision.library.names import fold
-from vision.values import READ_BLANK, READ_CLASSES, READ_OTHER, NameMatch, TextLine
+from vision.values import READ_BLANK, READ_CLASSES, NameMatch, TextLine
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
@@ -53,19 +54,14 @@ _LETTERS = 1 / 3
 # So many of the commonest words count as ordinary; rarer ones ("fiat", "converse") are mostly names where pictures show them.
 _ORDINARY = 10_000
 
-# --- likelihood ---
-
-# A step's probability of a class is at least this, so that one letter misread costs one error: -log(1e-3) is 6.9.
-_FLOOR = 1e-3
-# Share of a class's probability that its look-alikes get too.
-_SHARED = 0.1
-
 # --- limits ---
 
 # A name whose edits are more than this share of its letters is not looked at.
 _FAR = 0.4
 # They keep a crop full of text cheap: lines read, the tallest; runs compared inexactly; names a run; pairs weighed by likelihood.
 _LINES, _RUNS, _NEAREST, _PAIRS = 16, 12, 32, 64
+# Points that a pair may be behind the best one, before likelihood, to be weighed.
+_BEHIND = 8.0
 # Words of a run, lines joined.
 _WORDS, _JOINED = 4, 3
 
@@ -77,11 +73,8 @@ _OTHER_SCRIPTS = str.maketrans(
 # Signs between letters that carry no letter of their own where a reading is concerned ("AT&T", "H&M").
 _SIGNS = str.maketrans("", "", "&+#@")
 _LEET_SIGNS = str.maketrans("!|@$€", "iiase")
-_LEET = str.maketrans("01l3457826" + "9", "oiieastbzg" + "g")
 # A word: letters and digits, between them apostrophes and signs that stand for letters, and such a sign before them.
 _WORD = re.compile(r"(?:[@$€](?=[^\W\d_]))?[^\W_]+(?:['’`´!|@$€][^\W_]+)*")
-
-_CLASS = {character: column for column, character in enumerate(READ_CLASSES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +90,30 @@ class _Name:
     lost: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of a line. start, end: in its string. first, last: [first, last) of its letters in the line's."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+    key: str
+    letters: str
+    english: bool
+    ordinary: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Line:
-    """A line taken apart. words: [start, end) in its string, and in its letters. times: the step at which each letter begins."""
+    """A line taken apart. times: the step at which each of its letters begins."""
 
     text: TextLine
+    string: str
     letters: str
-    words: tuple[tuple[int, int, int, int], ...]
+    words: tuple[_Word, ...]
     times: Integers
+    emissions: Emissions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,12 +125,23 @@ class _Run:
     key: str
     leet: str
     letters: str
-    steps: Floats
+    emissions: Emissions
     span: tuple[str, int, int]
     lost: float
     english: bool
     ordinary: bool
     with_leet: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """A run with a name that may fit. edits: between the two. same: where look-alikes count as the same."""
+
+    score: float
+    place: int
+    run: _Run
+    edits: int
+    same: bool
 
 
 class NameIndex:
@@ -150,7 +170,7 @@ class NameIndex:
             self._by_key.setdefault(name.key, []).append(place)
             self._by_leet.setdefault(name.leet, []).append(place)
             self._by_brand.setdefault(name.brand, []).append(place)
-        self._counts, self._uncounted = _letter_counts([name.key for name in self._names])
+        self._counts, self._uncounted = letter_counts([name.key for name in self._names])
 
     def __len__(self) -> int:
         """Spellings that can be found."""
@@ -162,8 +182,10 @@ class NameIndex:
         lines: of one crop, in any order. Brands that share a name tie. A match is not accepted where a better one of another
         brand rests on the same letters: a longer name wins over one that it contains, when all its words were read.
         """
-        runs = _runs(lines, self._common)
-        return self._best(runs, self._candidates(runs), k)
+        pairs = self._pairs(self._candidates(_runs(lines, self._common)))
+        enough = max((pair.score for pair in pairs), default=0.0) - _BEHIND
+        promising = sorted((pair for pair in pairs if pair.score >= enough), key=self._order)[:_PAIRS]
+        return self._best(self._weighed(promising), k)
 
     def scores(self, lines: Sequence[TextLine], brands: Iterable[str]) -> dict[str, float]:
         """How well the best name of each given brand fits the lines, in the points of `match`; at least LEAST_SCORE.
@@ -175,9 +197,9 @@ class NameIndex:
         found = dict.fromkeys(wanted, LEAST_SCORE)
         runs = _runs(lines, self._common)
         if len(places):
-            for score, place, _, _ in self._weighed(runs, [(run, places) for run in _prominent(runs)], far=1.0):
-                brand = self._names[place].brand
-                found[brand] = max(found[brand], score)
+            for pair in self._weighed(self._pairs([(run, places) for run in _prominent(runs)], far=1.0)):
+                brand = self._names[pair.place].brand
+                found[brand] = max(found[brand], pair.score)
         return found
 
     # --- making ---
@@ -187,7 +209,7 @@ class NameIndex:
         words = _WORD.findall(spelling)
         written = "".join(words)
         ordinary = len(words) == 1 and self._common.get(words[0].casefold(), False)
-        key, spelled = reading_key(spelling), fold(unicodedata.normalize("NFKD", spelling).translate(_OTHER_SCRIPTS))
+        key, spelled = reading_key(spelling), _key(spelling)
         made = []
         # without the signs, C++ would be C
         bare = "+" in spelling or "#" in spelling
@@ -195,7 +217,7 @@ class NameIndex:
             letters = _leet_letters(written)
             made.append(_Name(brand, spelling, key, _contracted(letters), letters, ordinary, _NO_SIGN if bare else 0.0))
         if spelled and spelled != key:
-            letters = spelled.translate(_LEET)
+            letters = spelled.translate(LOOK_ALIKES)
             made.append(_Name(brand, spelling, spelled, _contracted(letters), letters, False, 0.0))
         return made
 
@@ -203,20 +225,21 @@ class NameIndex:
 
     def _candidates(self, runs: Sequence[_Run]) -> list[tuple[_Run, Integers]]:
         """For each run the places of names that may fit it: equal ones, equal but for look-alikes, and the nearest by letters."""
-        found: dict[int, set[int]] = {}
-        for number, run in enumerate(runs):
+        found: list[set[int]] = []
+        for run in runs:
             same = set(self._by_key.get(run.key, ()))
             if run.with_leet:
                 same.update(self._by_leet.get(run.leet, ()))
-            found[number] = same
+            found.append(same)
         near = _prominent(runs)
-        if near and len(self._names):
+        if near and self._names:
             numbers = {id(run): number for number, run in enumerate(runs)}
-            weights = [_letter_weights(run.steps) for run in near]
+            weights = [letter_weights(run.emissions) for run in near]
             matched = self._counts @ np.stack([weight for weight, _ in weights], axis=1)
-            for column, (run, (_, slots)) in enumerate(zip(near, weights, strict=True)):
-                found[numbers[id(run)]].update(self._nearest(matched[:, column], max(slots, len(run.key))).tolist())
-        return [(runs[number], np.array(sorted(places), dtype=np.int64)) for number, places in found.items() if places]
+            for column, (run, (_, letters)) in enumerate(zip(near, weights, strict=True)):
+                places = self._nearest(matched[:, column], max(letters, len(run.key)))
+                found[numbers[id(run)]].update(places.tolist())
+        return [(run, np.array(sorted(same))) for run, same in zip(runs, found, strict=True) if same]
 
     def _nearest(self, matched: Floats, letters: int) -> Integers:
         """Places of names that share most letters with a run of so many, the order of letters left out of account."""
@@ -232,82 +255,82 @@ class NameIndex:
             good = good[np.argpartition(-points, _NEAREST - 1)[:_NEAREST]]
         return np.asarray(good + first)
 
-    def _weighed(
-        self, runs: Sequence[_Run], candidates: Sequence[tuple[_Run, Integers]], far: float = _FAR
-    ) -> list[tuple[float, int, int, _Run]]:
-        """(score, place of the name, edits, run) of the pairs that promise most, in no order."""
-        pairs = []
+    def _pairs(self, candidates: Sequence[tuple[_Run, Integers]], far: float = _FAR) -> list[_Pair]:
+        """Runs with names of few enough edits, before likelihood counts. far: edits, of a name's letters."""
+        pairs: list[_Pair] = []
         for run, places in candidates:
             names = [self._names[place] for place in places]
-            plain = process.cdist([run.key], [name.key for name in names], scorer=Levenshtein.distance)[0].astype(float)
-            alike = np.full(len(names), np.inf)
+            lengths = self._lengths[places]
+            fixed = np.minimum(lengths, _MOST_LETTERS) - [name.lost for name in names] - run.lost - _ENOUGH
+            edits = process.cdist([run.key], [name.key for name in names], scorer=Levenshtein.distance)[0]
+            score, same = fixed - _ERRORS * edits / lengths, np.zeros(len(names), dtype=bool)
             if run.with_leet:
-                alike = process.cdist([run.leet], [name.leet for name in names], scorer=Levenshtein.distance)[0].astype(
-                    float
-                )
-            for place, name, edits, leet_edits in zip(
-                places.tolist(), names, plain.tolist(), alike.tolist(), strict=True
-            ):
-                n = len(name.key)
-                fixed = min(n, _MOST_LETTERS) - name.lost - run.lost - _ENOUGH
-                as_written = fixed - _ERRORS * edits / n
-                as_looks = fixed - _ERRORS * leet_edits / n - _LOOKS_ALIKE
-                leet = as_looks > as_written
-                errors = int(leet_edits if leet else edits)
-                if errors == 0 or (n > 2 and errors <= max(1.0, far * n)):
-                    pairs.append((max(as_written, as_looks), place, errors, run, leet))
-        pairs.sort(key=lambda pair: -pair[0])
-        if far == _FAR:
-            pairs = pairs[:_PAIRS]
-        targets = [(run, self._target(place, errors, run, leet), leet) for _, place, errors, run, leet in pairs]
-        unlikely = _errors_of(targets, [errors for _, _, errors, _, _ in pairs])
+                leet = process.cdist([run.leet], [name.leet for name in names], scorer=Levenshtein.distance)[0]
+                leet_score = fixed - _ERRORS * leet / lengths - _LOOKS_ALIKE
+                same = leet_score > score
+                edits, score = np.where(same, leet, edits), np.maximum(score, leet_score)
+            # an edit in two letters is another word
+            within = (edits == 0) | ((lengths > 2) & (edits <= np.maximum(1, far * lengths)))
+            pairs.extend(
+                _Pair(float(score[i]), int(places[i]), run, int(edits[i]), bool(same[i]))
+                for i in np.flatnonzero(within)
+            )
+        return pairs
+
+    def _weighed(self, pairs: Sequence[_Pair]) -> list[_Pair]:
+        """The pairs with the likelihood counted in their scores."""
+        targets = [(pair.run.emissions, self._target(pair), pair.same) for pair in pairs]
+        unlikely = errors_of(targets, [pair.edits for pair in pairs])
+        lengths = [len(self._names[pair.place].key) for pair in pairs]
         return [
-            (max(LEAST_SCORE, score - _ERRORS * c / len(self._names[place].key)), place, errors, run)
-            for (score, place, errors, run, _), c in zip(pairs, unlikely, strict=True)
+            replace(pair, score=max(LEAST_SCORE, pair.score - _ERRORS * errors / n))
+            for pair, errors, n in zip(pairs, unlikely, lengths, strict=True)
         ]
 
-    def _target(self, place: int, errors: int, run: _Run, leet: bool) -> str:
+    def _target(self, pair: _Pair) -> str:
         """The letters whose likelihood counts: the name's, as the reading has them where two stand for one ("rn" for "m")."""
-        if not leet:
-            return self._names[place].key
-        return run.letters if errors == 0 else self._names[place].letters
+        name = self._names[pair.place]
+        if not pair.same:
+            return name.key
+        return pair.run.letters if pair.edits == 0 else name.letters
 
-    def _best(self, runs: Sequence[_Run], candidates: Sequence[tuple[_Run, Integers]], k: int) -> list[NameMatch]:
-        best: dict[str, tuple[float, int, int, _Run]] = {}
-        for found in sorted(self._weighed(runs, candidates), key=self._order):
-            best.setdefault(self._names[found[1]].brand, found)
+    def _best(self, pairs: Sequence[_Pair], k: int) -> list[NameMatch]:
+        """The best pair of each brand as a match, the k best of them."""
+        best: dict[str, _Pair] = {}
+        for pair in sorted(pairs, key=self._order):
+            best.setdefault(self._names[pair.place].brand, pair)
+        found = list(best.values())
         matches = []
-        taken: list[tuple[float, tuple[str, int, int]]] = []
-        for score, place, errors, run in best.values():
-            name = self._names[place]
-            outdone = any(better > score and _overlap(span, run.span) for better, span in taken)
-            taken.append((score, run.span))
+        for pair in found[:k]:
+            name, run = self._names[pair.place], pair.run
+            outdone = any(better.score > pair.score and _overlap(better.run.span, run.span) for better in found)
             matches.append(
                 NameMatch(
                     name.brand,
                     name.spelling,
                     run.string,
-                    score,
-                    score >= 0 and not outdone and _rules(name, run, errors),
-                    errors,
+                    pair.score,
+                    pair.score >= 0 and not outdone and _rules(name, pair),
+                    pair.edits,
                     run.text.confidence,
                     run.text.box,
                     run.text.way,
                 )
             )
-        return matches[:k]
+        return matches
 
-    def _order(self, found: tuple[float, int, int, _Run]) -> tuple[float, str, str, tuple[str, int, int]]:
-        score, place, _, run = found
-        return -score, self._names[place].brand, self._names[place].spelling, run.span
+    def _order(self, pair: _Pair) -> tuple[float, str, str, tuple[str, int, int]]:
+        name = self._names[pair.place]
+        return -pair.score, name.brand, name.spelling, pair.run.span
 
 
-def _rules(name: _Name, run: _Run, errors: int) -> bool:
+def _rules(name: _Name, pair: _Pair) -> bool:
     """True when a name may be accepted by text alone, its score left out of account."""
-    if len(name.key) < _LEAST_LETTERS or name.ordinary or run.ordinary:
+    if len(name.key) < _LEAST_LETTERS or name.ordinary or name.lost or pair.run.ordinary:
         return False
-    exact = run.key == name.key
-    return exact or (not run.english and errors <= next((most for n, most in _EDITS if len(name.key) >= n), 0))
+    if pair.run.key == name.key:
+        return True
+    return not pair.run.english and pair.edits <= next((most for n, most in _EDITS if len(name.key) >= n), 0)
 
 
 def _overlap(one: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
@@ -322,12 +345,17 @@ def reading_key(text: str) -> str:
 
     Cyrillic and Greek letters that look like Latin ones become them; others stay.
     """
-    return fold(unicodedata.normalize("NFKD", text).translate(_OTHER_SCRIPTS).translate(_SIGNS))
+    return _key(text.translate(_SIGNS))
+
+
+def _key(text: str) -> str:
+    """As `reading_key`, but with signs spelled out."""
+    return fold(text) if text.isascii() else fold(unicodedata.normalize("NFKD", text).translate(_OTHER_SCRIPTS))
 
 
 def _leet_letters(text: str) -> str:
     """A text folded further: every letter, figure and sign that may be taken for another one becomes the same."""
-    return reading_key(text.translate(_LEET_SIGNS)).translate(_LEET)
+    return reading_key(text.translate(_LEET_SIGNS)).translate(LOOK_ALIKES)
 
 
 def _contracted(letters: str) -> str:
@@ -350,21 +378,35 @@ def common_words() -> Mapping[str, bool]:
 def _letters(character: str) -> str:
     """The letters that a character of a line is read as; "?" for a letter of another script."""
     key = reading_key(character)
-    return "".join(c if c in _CLASS else "?" for c in key)
+    return "".join(c if c in READ_CLASSES else "?" for c in key)
 
 
-def _taken_apart(text: TextLine) -> _Line | None:
+def _taken_apart(text: TextLine, common: Mapping[str, bool]) -> _Line | None:
     """A line with its words and the steps at which its letters begin; None when it has fewer than two Latin letters or digits."""
     string = unicodedata.normalize("NFC", text.string)
     each = [_letters(character) for character in string]
     letters = "".join(each)
     if sum(c != "?" for c in letters) < 2:
         return None
-    ends = np.cumsum([0, *map(len, each)])
-    words = [
-        (start, end, int(ends[start]), int(ends[end])) for start, end in _word_spans(string) if ends[end] > ends[start]
-    ]
-    return _Line(text, letters, tuple(words), _times(text.steps, letters))
+    ends = [0, *accumulate(map(len, each))]
+    words = []
+    for start, end in _word_spans(string):
+        word = string[start:end]
+        key = reading_key(word)
+        if key:
+            words.append(
+                _Word(
+                    start,
+                    end,
+                    ends[start],
+                    ends[end],
+                    key,
+                    _leet_letters(word),
+                    key in common,
+                    common.get(word.casefold(), False),
+                )
+            )
+    return _Line(text, string, letters, tuple(words), _times(text.steps, letters), Emissions.of(text.steps))
 
 
 def _word_spans(string: str) -> list[tuple[int, int]]:
@@ -379,8 +421,6 @@ def _word_spans(string: str) -> list[tuple[int, int]]:
 
 def _times(steps: Floats, letters: str) -> Integers:
     """The step at which each letter of a line begins, (n,) int64, never falling."""
-    if not len(steps):
-        return np.zeros(len(letters), dtype=np.int64)
     best = steps.argmax(axis=1)
     begins = np.flatnonzero((best != READ_BLANK) & np.diff(best, prepend=READ_BLANK).astype(bool))
     if len(begins) == len(letters):
@@ -397,33 +437,22 @@ def _times(steps: Floats, letters: str) -> Integers:
 
 def _runs(lines: Iterable[TextLine], common: Mapping[str, bool]) -> list[_Run]:
     """Every run of words to compare with names, those of each way of reading apart."""
+    taken = [line for line in (_taken_apart(text, common) for text in lines) if line is not None and line.words]
     found: list[_Run] = []
-    by_way: dict[Literal["lines", "whole", "ring"], list[_Line]] = {}
-    for text in lines:
-        line = _taken_apart(text)
-        if line is not None:
-            by_way.setdefault(text.way, []).append(line)
-    for way in sorted(by_way):
-        group = _in_reading_order(sorted(by_way[way], key=lambda line: -line.text.height)[:_LINES])
-        total = sum(len(line.letters) for line in group)
+    for way in sorted({line.text.way for line in taken}):
+        group = sorted((line for line in taken if line.text.way == way), key=lambda line: -line.text.height)[:_LINES]
+        group = _in_reading_order(group)
+        starts = [0, *accumulate(len(line.letters) for line in group)]
         tallest = max(line.text.height for line in group)
-        offset = 0
-        offsets = []
-        for line in group:
-            offsets.append(offset)
-            offset += len(line.letters)
-        for line, start in zip(group, offsets, strict=True):
+        for number, line in enumerate(group):
             n = len(line.words)
-            ranges = {(i, j) for i in range(n) for j in range(i + 1, min(i + _WORDS, n) + 1)} | (
-                {(0, n)} if n else set()
-            )
-            found.extend(_run([(line, i, j)], start, total, tallest, common) for i, j in sorted(ranges))
+            ranges = {(i, j) for i in range(n) for j in range(i + 1, min(i + _WORDS, n) + 1)} | {(0, n)}
+            found.extend(_run([(line, i, j)], starts[number], starts[-1], tallest) for i, j in sorted(ranges))
         for count in range(2, _JOINED + 1):
-            for i in range(len(group) - count + 1):
-                parts = [(line, 0, len(line.words)) for line in group[i : i + count] if line.words]
-                if len(parts) == count:
-                    found.append(_run(parts, offsets[i], total, tallest, common))
-    return [run for run in found if run.key]
+            for number in range(len(group) - count + 1):
+                parts = [(line, 0, len(line.words)) for line in group[number : number + count]]
+                found.append(_run(parts, starts[number], starts[-1], tallest))
+    return found
 
 
 def _in_reading_order(lines: Sequence[_Line]) -> list[_Line]:
@@ -438,166 +467,44 @@ def _in_reading_order(lines: Sequence[_Line]) -> list[_Line]:
     return [line for row in rows for line in sorted(row, key=lambda line: (line.text.box, line.text.string))]
 
 
-def _run(
-    parts: Sequence[tuple[_Line, int, int]], offset: int, total: int, tallest: float, common: Mapping[str, bool]
-) -> _Run:
-    """The words [i, j) of a line, or all those of joined lines. offset: letters of the crop before the first line."""
-    strings: list[str] = []
-    words: list[str] = []
-    steps: list[Floats] = []
-    confidence, count = 0.0, 0
-    for line, i, j in parts:
-        (start, _, first, _), (_, end, _, last) = line.words[i], line.words[j - 1]
-        string = unicodedata.normalize("NFC", line.text.string)
-        strings.append(string[start:end])
-        words.extend(string[s:e] for s, e, _, _ in line.words[i:j])
-        steps.append(_cut(line, first, last))
-        confidence += line.text.confidence * (last - first)
-        count += last - first
-    line, i, _ = parts[0]
-    # signs that stand for letters count between them only
-    letters = "".join(_leet_letters(word) for word in words)
-    key = "".join(reading_key(word) for word in words)
+def _run(parts: Sequence[tuple[_Line, int, int]], start: int, total: int, tallest: float) -> _Run:
+    """The words [i, j) of a line, or all those of joined lines. start, total: letters of the crop before them, and all."""
+    words = [word for line, i, j in parts for word in line.words[i:j]]
+    counts = [line.words[j - 1].last - line.words[i].first for line, i, j in parts]
+    confidence = sum(n * line.text.confidence for n, (line, _, _) in zip(counts, parts, strict=True)) / sum(counts)
     height = max(line.text.height for line, _, _ in parts)
-    lost = (
-        _UNSURE * (1 - confidence / count)
-        + _MORE_TEXT * (1 - count / total)
-        + _TALLER * (1 - (height / tallest if tallest > 0 else 1.0))
-    )
-    begin = offset + line.words[i][2]
-    last_line, _, last_word = parts[-1]
-    finish = (
-        begin - line.words[i][2] + sum(len(part[0].letters) for part in parts[:-1]) + last_line.words[last_word - 1][3]
-    )
+    letters = "".join(word.letters for word in words)
+    key = "".join(word.key for word in words)
+    first_line, last_line = parts[0][0], parts[-1][0]
     return _Run(
-        line.text,
-        " ".join(strings),
+        first_line.text,
+        " ".join(line.string[line.words[i].start : line.words[j - 1].end] for line, i, j in parts),
         key,
         _contracted(letters),
         letters,
-        np.concatenate(steps),
-        (line.text.way, begin, finish),
-        lost,
-        english=all(reading_key(word) in common for word in words),
-        ordinary=len(words) == 1 and common.get(words[0].casefold(), False),
+        Emissions.joined([_cut(line, line.words[i].first, line.words[j - 1].last) for line, i, j in parts]),
+        (
+            first_line.text.way,
+            start + words[0].first,
+            start + sum(len(line.letters) for line, _, _ in parts) - len(last_line.letters) + words[-1].last,
+        ),
+        _UNSURE * (1 - confidence)
+        + _MORE_TEXT * (1 - sum(counts) / total)
+        + _TALLER * (1 - (height / tallest if tallest > 0 else 1.0)),
+        english=all(word.english for word in words),
+        ordinary=len(words) == 1 and words[0].ordinary,
         with_leet=sum(c.isalpha() for c in key) >= _LETTERS * len(letters),
     )
 
 
-def _cut(line: _Line, first: int, last: int) -> Floats:
+def _cut(line: _Line, first: int, last: int) -> Emissions:
     """The steps of the letters [first, last) of a line, from and to half-way between them and their neighbours."""
-    times, steps = line.times, line.text.steps
+    times = line.times
     start = 0 if first == 0 else -(-int(times[first - 1] + times[first]) // 2)
-    end = len(steps) if last >= len(times) else -(-int(times[last - 1] + times[last]) // 2)
-    return steps[start : max(start, end)]
+    end = len(line.emissions) if last >= len(times) else -(-int(times[last - 1] + times[last]) // 2)
+    return line.emissions[start : max(start, end)]
 
 
 def _prominent(runs: Sequence[_Run]) -> list[_Run]:
     """The runs that are worth comparing inexactly: of three letters and more, those first that lost least."""
     return sorted((run for run in runs if len(run.key) > 2), key=lambda run: (run.lost, run.span))[:_RUNS]
-
-
-# --- letters that a name and a run share, their order left out of account ---
-
-
-def _letter_counts(keys: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """(n, 72) float32: 1 where a key has a class at least once, and at least twice; and (n,) its letters beyond those."""
-    counts = np.zeros((len(keys), 2, len(READ_CLASSES)), dtype=np.float32)
-    uncounted = np.zeros(len(keys), dtype=np.float32)
-    for row, key in enumerate(keys):
-        for character in key:
-            column = _CLASS.get(character)
-            if column is None:
-                continue
-            if not counts[row, 0, column]:
-                counts[row, 0, column] = 1
-            elif not counts[row, 1, column]:
-                counts[row, 1, column] = 1
-            else:
-                uncounted[row] += 1
-    return counts.reshape(len(keys), -1), uncounted
-
-
-def _letter_weights(steps: Floats) -> tuple[npt.NDArray[np.float32], int]:
-    """How probable it is that a run has each class once, and twice, (72,) float32 as in `_letter_counts`; and its letters."""
-    weights = np.zeros((2, len(READ_CLASSES)), dtype=np.float32)
-    active = np.flatnonzero(steps[:, READ_BLANK] < 0.9) if len(steps) else np.zeros(0, dtype=np.int64)
-    if not len(active):
-        return weights.reshape(-1), 0
-    rows = (steps @ _LOOKS)[active][:, : len(READ_CLASSES)]
-    best = rows.argmax(axis=1)
-    begins = np.flatnonzero((np.diff(active, prepend=-2) > 1) | np.diff(best, prepend=-1).astype(bool))
-    slots = np.maximum.reduceat(rows, begins, axis=0)
-    ordered = np.sort(slots, axis=0)[::-1][:2]
-    weights[: len(ordered)] = np.minimum(ordered, 1)
-    return weights.reshape(-1), len(slots)
-
-
-# --- likelihood ---
-
-
-def _sharing(share: float) -> npt.NDArray[np.float32]:
-    """(38, 38) float32: `steps @ matrix` gives each class that share of its look-alikes' probabilities too."""
-    matrix = np.eye(READ_OTHER + 1, dtype=np.float32)
-    for i, one in enumerate(READ_CLASSES):
-        for j, other in enumerate(READ_CLASSES):
-            if i != j and one.translate(_LEET) == other.translate(_LEET):
-                matrix[i, j] = share
-    return matrix
-
-
-_ALIKE, _LOOKS = _sharing(_SHARED), _sharing(1.0)
-
-
-def _errors_of(targets: Sequence[tuple[_Run, str, bool]], edits: Sequence[int]) -> list[float]:
-    """How many errors each target is away from a run by the recogniser's steps, at least 0 and at most its length.
-
-    That is the log-likelihood of the best reading over the target's, by 6.9. targets: (run, letters, whether look-alikes are as
-    good). Where there are no steps, or letters that the steps do not tell apart, it is the edits.
-    """
-    errors = [float(min(number, len(letters))) for number, (_, letters, _) in zip(edits, targets, strict=True)]
-    rows = [
-        row
-        for row, (run, letters, _) in enumerate(targets)
-        if len(run.steps) and all(character in _CLASS for character in letters)
-    ]
-    shared: dict[tuple[int, bool], Floats] = {}
-    for row in rows:
-        run, _, leet = targets[row]
-        if (id(run), leet) not in shared:
-            probabilities = np.maximum(run.steps @ (_LOOKS if leet else _ALIKE), _FLOOR)
-            shared[id(run), leet] = probabilities / probabilities.max(axis=1, keepdims=True)
-    likelihoods = _likelihoods([(shared[id(targets[row][0]), targets[row][2]], targets[row][1]) for row in rows])
-    for row, likelihood in zip(rows, likelihoods.tolist(), strict=True):
-        length = len(targets[row][1])
-        unlikely = np.log(likelihood) / np.log(_FLOOR) if likelihood > 0 else float(length)
-        errors[row] = min(max(0.0, float(unlikely)), float(length))
-    return errors
-
-
-def _likelihoods(pairs: Sequence[tuple[Floats, str]]) -> Floats:
-    """The likelihood of letters under steps, all alignments summed, (n,) float64: CTC's forward pass (Graves et al., 2006, 4.1).
-
-    pairs: (t, 38) of probabilities, of any scale, and letters.
-    """
-    if not pairs:
-        return np.zeros(0)
-    longest, most = max(len(steps) for steps, _ in pairs), max(len(letters) for _, letters in pairs)
-    labels = np.full((len(pairs), 2 * most + 1), READ_BLANK, dtype=np.int64)
-    # a pair with fewer steps waits in its last blank
-    emissions = np.zeros((len(pairs), longest, READ_OTHER + 1))
-    emissions[:, :, READ_BLANK] = 1
-    ends = np.array([2 * len(letters) for _, letters in pairs])
-    for row, (steps, letters) in enumerate(pairs):
-        emissions[row, : len(steps)] = steps
-        labels[row, 1 : 2 * len(letters) : 2] = [_CLASS[character] for character in letters]
-    # a letter may follow the letter before it without a blank between them, unless they are equal
-    skips = np.zeros(labels.shape)
-    skips[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
-    emitted = np.ascontiguousarray(np.take_along_axis(emissions, labels[:, None, :], axis=2).transpose(1, 0, 2))
-    forward = np.zeros((len(pairs), labels.shape[1] + 2))
-    forward[:, 2:4] = emitted[0, :, :2]
-    for emission in emitted[1:]:
-        forward[:, 2:] = (forward[:, 2:] + forward[:, 1:-1] + skips * forward[:, :-2]) * emission
-    every = np.arange(len(pairs))
-    return np.asarray(forward[every, ends + 2] + forward[every, ends + 1])
