@@ -14,8 +14,8 @@ from PIL import Image
 
 from vision.errors import LibraryError, PictureError, UsageError
 from vision.evaluate.library import evaluate_library
-from vision.library import Library, NewBrand, NewReference, store
-from vision.library.library import crop_to_content
+from vision.library import Library, NewBrand, NewReference, manifests
+from vision.library.pictures import crop_to_content
 
 
 def mark(number: int, side: int = 40) -> np.ndarray:
@@ -141,7 +141,9 @@ def test_removing_takes_away_references_vectors_and_pictures_and_no_others(libra
     assert library.thumbnail("haagen-dazs/1") == kept
     assert library.thumbnail("coca-cola/1") is None
     assert {m.brand for m in library.search(mark(1))} == {"Häagen-Dazs"}
+    library.compact(keep=1)
     assert sum(p.stat().st_size for p in library.path.glob("thumbnails-*")) == len(kept)
+    assert library.thumbnail("haagen-dazs/1") == kept
 
 
 def test_a_picture_that_cannot_be_read_leaves_everything_as_it_was(library, tmp_path):
@@ -178,7 +180,8 @@ def test_reembedding_makes_the_vectors_of_another_embedder_from_the_pictures_kep
     library.extend([NewBrand("Vectors Only", [NewReference(Colours().embed_images([mark(7)]))])])
     again, lost = Library.reembed(library.path, embedder=Inverted(id="inverted/1", checksum="i0"))
     assert [r.id for r in lost] == ["vectors-only/1"]
-    assert [b.name for b in again.brands()] == ["Coca-Cola", "Häagen-Dazs"]
+    assert [b.name for b in again.brands()] == ["Coca-Cola", "Häagen-Dazs", "Vectors Only"]  # the last one by name
+    assert again.references("Vectors Only") == []
     assert again.search(mark(1))[0].reference == "coca-cola/1"
     assert again.search(mark(1))[0].similarity > 0.99  # WebP is lossy
     with pytest.raises(LibraryError, match="open it again"):
@@ -296,8 +299,8 @@ def test_evaluation_counts_boxes_of_brands_that_are_held_and_says_which_were_wro
 
 
 def test_the_pointer_names_the_embedder_and_the_counts(library):
-    pointer = json.loads((library.path / store.POINTER).read_text())
-    assert pointer["schema"] == "vision.library/1"
+    pointer = json.loads((library.path / manifests.POINTER).read_text())
+    assert pointer["schema"] == "vision.library/2"
     assert pointer["embedder"] == {"id": "colours/1", "checksum": "c0", "dim": 49}
     assert (pointer["brands"], pointer["references"]) == (2, 3)
     assert not any(Path(p).suffix in {".pkl", ".pickle"} for p in library.path.iterdir())

@@ -2,6 +2,6 @@
 
 from vision.library.edits import NewBrand, NewReference
 from vision.library.library import Library
-from vision.library.store import Brand, Reference
+from vision.library.state import Brand, Reference
 
 __all__ = ["Brand", "Library", "NewBrand", "NewReference", "Reference"]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
-from collections.abc import Mapping, Sequence, Set
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vision.errors import LibraryError, UsageError
-from vision.library import store
 from vision.library.names import fold, slugify
-from vision.library.store import Brand, Kind, Reference, State
+from vision.library.state import Brand, Half, Kind, Reference, State, Thumbnail, grouped
 from vision.values import Embeddings
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -24,7 +25,10 @@ Names = Mapping[str, Brand]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewReference:
-    """A reference to be added. vectors: (v, d) float32 unit rows, its views. thumbnail: encoded picture, or None to keep none."""
+    """A reference to be added. vectors: (v, d) float32 unit rows, its views. thumbnail: encoded picture, or None to keep none.
+
+    The rest is as of `Reference`; a brand's references are "photo" or "drawing", those of something that is none are "negative".
+    """
 
     vectors: Embeddings
     kind: Kind = "photo"
@@ -32,94 +36,94 @@ class NewReference:
     source: str | None = None
     licence: str | None = None
     thumbnail: bytes | None = None
+    line: str | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewBrand:
-    """A brand with references to be added; they join the brand of that name or alias when there is one."""
+    """A brand with references to be added; they join the brand of that name or alias when there is one.
+
+    Without references it is known by its names alone. negative: no brand, but something that looks like one.
+    """
 
     name: str
-    references: Sequence[NewReference] = field(repr=False)
+    references: Sequence[NewReference] = field(default=(), repr=False)
     aliases: Sequence[str] = ()
+    negative: bool = False
 
 
-def extended(state: State, brands: Sequence[NewBrand], path: Path) -> tuple[State, list[Reference]]:
+def extended(
+    state: State,
+    brands: Sequence[NewBrand],
+    path: Path,
+    *,
+    skip: Callable[[int, UsageError], None] | None = None,
+) -> tuple[State, list[Reference]]:
     """The state with brands and references added, and the references made.
 
-    Raises UsageError (bad_option) for a name that is none and for an alias of another brand, LibraryError (other_embedder) for
-    vectors that do not fit.
+    skip: is told the number and the fault of a brand whose names cannot be, which is then left out; without it that is raised.
+    Raises UsageError (bad_option) for a name that is none, for an alias of another brand, and for dates that leave no day;
+    LibraryError (other_embedder) for vectors that do not fit.
     """
     kept = {b.id: b for b in state.brands}
     names = dict(names_of(state))
-    groups: dict[str, list[Reference]] = {b.id: [] for b in state.brands}
-    rows: dict[str, list[Floats]] = {b.id: [] for b in state.brands}
-    starts = np.cumsum([0, *(r.vectors for r in state.references)])
-    for reference, start in zip(state.references, starts[:-1], strict=True):
-        groups[reference.brand_id].append(reference)
-        rows[reference.brand_id].append(state.vectors[start : start + reference.vectors])
-    thumbnails = _Thumbnails(bytes(state.thumbnails))
-    made = []
-    for new in brands:
-        brand = _joined(new, kept, names, path)
-        group = groups.setdefault(brand.id, [])
-        taken = max((int(r.id.rpartition("/")[2]) for r in group), default=0)
-        for number, item in enumerate(new.references, taken + 1):
-            _check_vectors(item.vectors, state.embedder.dim, path)
+    joined: list[tuple[Brand, NewBrand]] = []
+    for number, new in enumerate(brands):
+        try:
+            joined.append((_joined(new, kept, names, path), new))
+        except UsageError as error:
+            if skip is None:
+                raise
+            skip(number, error)
+    last = _last_numbers(state, {brand.id for brand, _ in joined})
+    thumbnails = _Thumbnails(f"new-{len(state.blobs)}")
+    made: list[Reference] = []
+    rows: list[Floats] = []
+    for brand, new in joined:
+        for item in new.references:
+            _check(item, brand, state.embedder.dim, path)
+            last[brand.id] = last.get(brand.id, 0) + 1
             place = None if item.thumbnail is None else thumbnails.add(item.thumbnail)
-            group.append(
-                Reference(
-                    f"{brand.id}/{number}",
-                    brand.id,
-                    item.product,
-                    item.source,
-                    item.licence,
-                    item.kind,
-                    len(item.vectors),
-                    place,
-                )
-            )
-            rows.setdefault(brand.id, []).append(item.vectors)
-            made.append(group[-1])
-    after = store.change(
-        state,
-        brands=tuple(kept.values()),
-        references=tuple(r for brand_id in kept for r in groups[brand_id]),
-        vectors=half([part for brand_id in kept for part in rows.get(brand_id, [])], state.embedder.dim),
-        thumbnails=thumbnails.blob.getvalue(),
-    )
-    return after, made
+            made.append(_reference(f"{brand.id}/{last[brand.id]}", brand, item, place))
+            rows.append(item.vectors)
+    after = tuple(kept.values())
+    if not made:
+        return (state if after == state.brands else replace(state, brands=after)), made
+    ordered, vectors = grouped(after, [*state.references, *made], half([state.vectors, *rows], state.embedder.dim))
+    blobs = {**state.blobs, thumbnails.name: thumbnails.blob.getvalue()}
+    return replace(state, brands=after, references=ordered, vectors=vectors, blobs=blobs), made
 
 
 def without(state: State, brand: Brand) -> State:
-    """The state without a brand, its references, their vectors and pictures."""
-    after = part(state, {b.id for b in state.brands} - {brand.id})
-    thumbnails = _Thumbnails()
-    packed = [
-        r if r.thumbnail is None else replace(r, thumbnail=thumbnails.add(picture(state, r))) for r in after.references
-    ]
-    return store.change(
-        state,
-        brands=tuple(b for b in state.brands if b.id != brand.id),
-        references=tuple(packed),
-        vectors=after.vectors,
-        thumbnails=thumbnails.blob.getvalue(),
-    )
+    """The state without a brand, its references and their vectors; watch-lists lose it."""
+    watch = {name: tuple(i for i in ids if i != brand.id) for name, ids in state.watch.items()}
+    after = replace(state, brands=tuple(b for b in state.brands if b.id != brand.id), watch=watch)
+    after = _keeping(after, [r.brand_id != brand.id for r in state.references])
+    return _numbered(after, _last_numbers(state, {brand.id}))
+
+
+def without_reference(state: State, reference: Reference) -> State:
+    """The state without one reference; a brand that has no other is known by its names from then on."""
+    after = _keeping(state, [r.id != reference.id for r in state.references])
+    return _numbered(after, _last_numbers(state, {reference.brand_id}))
 
 
 def part(state: State, brand_ids: Set[str] | None = None, kinds: Set[str] | None = None) -> State:
-    """The state with the references of some brands and kinds only, and the brands that have one. Pictures stay as they are."""
+    """The state with the references of some brands and kinds only, and their brands.
+
+    A brand all of whose references are of other kinds is left out; one that is known by name alone is not.
+    """
     keep = [
         (brand_ids is None or r.brand_id in brand_ids) and (kinds is None or r.kind in kinds) for r in state.references
     ]
-    references = tuple(r for r, kept in zip(state.references, keep, strict=True) if kept)
-    rows = np.repeat(np.array(keep, dtype=bool), [r.vectors for r in state.references])
-    held = {r.brand_id for r in references}
-    return store.change(
-        state,
-        brands=tuple(b for b in state.brands if b.id in held),
-        references=references,
-        vectors=state.vectors[rows],
-    )
+    after = _keeping(state, keep)
+    gone = {r.brand_id for r in state.references} - {r.brand_id for r in after.references}
+    brands = tuple(b for b in state.brands if b.id not in gone and (brand_ids is None or b.id in brand_ids))
+    held = {b.id for b in brands}
+    watch = {name: tuple(i for i in ids if i in held) for name, ids in state.watch.items()}
+    return replace(after, brands=brands, watch=watch)
 
 
 def renamed(state: State, brand: Brand, name: str, path: Path) -> tuple[State, Brand]:
@@ -132,7 +136,19 @@ def renamed(state: State, brand: Brand, name: str, path: Path) -> tuple[State, B
     if other.id != brand.id:
         raise UsageError("bad_option", f"{name!r} is a name of the brand {other.name!r}", path=str(path))
     after = replace(brand, name=name)
-    return store.change(state, brands=tuple(after if b.id == brand.id else b for b in state.brands)), after
+    return replace(state, brands=tuple(after if b.id == brand.id else b for b in state.brands)), after
+
+
+def watching(state: State, name: str, brand_ids: Iterable[str]) -> State:
+    """The state with a watch-list of these brands, in place of one of that name; without brands there is no such list."""
+    ids = tuple(dict.fromkeys(brand_ids))
+    others = {key: value for key, value in state.watch.items() if key != name}
+    return replace(state, watch=others | ({name: ids} if ids else {}))
+
+
+def numbered(after: State, before: State) -> State:
+    """A state that will not give the ids again that another one gave."""
+    return _numbered(after, _last_numbers(before))
 
 
 def names_of(state: State) -> Names:
@@ -163,29 +179,25 @@ def clean(name: str) -> str:
     return cleaned
 
 
-def picture(state: State, reference: Reference) -> bytes:
-    """The encoded picture of a reference; empty when it has none."""
-    offset, size = reference.thumbnail or (0, 0)
-    return bytes(state.thumbnails[offset : offset + size])
-
-
-def half(rows: Sequence[Floats], dim: int) -> np.ndarray[Any, np.dtype[np.float16]]:
+def half(rows: Sequence[Floats], dim: int) -> Half:
     """(v, d) parts one below the other as float16; a cosine of 256 such numbers is off by 0.0002 at most."""
-    return np.concatenate([np.zeros((0, dim), dtype=np.float16), *(part.astype(np.float16) for part in rows)])
+    return np.concatenate(
+        [np.zeros((0, dim), dtype=np.float16), *(part.astype(np.float16, copy=False) for part in rows)]
+    )
 
 
 class _Thumbnails:
-    """A thumbnail file in the making; equal pictures are kept once."""
+    """Pictures to be stored; equal ones are kept once."""
 
-    def __init__(self, start: bytes = b"") -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.blob = io.BytesIO()
-        self.blob.write(start)
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[bytes, Thumbnail] = {}
 
-    def add(self, data: bytes) -> tuple[int, int]:
+    def add(self, data: bytes) -> Thumbnail:
         key = hashlib.sha256(data).digest()
         if key not in self._places:
-            self._places[key] = (self.blob.tell(), len(data))
+            self._places[key] = Thumbnail(self.name, self.blob.tell(), len(data), zlib.crc32(data))
             self.blob.write(data)
         return self._places[key]
 
@@ -198,7 +210,11 @@ def _joined(new: NewBrand, kept: dict[str, Brand], names: dict[str, Brand], path
         brand_id, number = slugify(name), 2
         while brand_id in kept:  # a renamed brand keeps the id of its first name
             brand_id, number = f"{slugify(name)}-{number}", number + 1
-        brand = Brand(brand_id, name)
+        brand = Brand(brand_id, name, negative=new.negative)
+    if brand.negative != new.negative:
+        what = "stands for what is no brand" if brand.negative else "is a brand"
+        hint = "choose another name" if brand.negative else f'name what it is, "sign like {brand.name}"'
+        raise UsageError("bad_option", f"{brand.name!r} {what}", path=str(path), hint=hint)
     aliases = list(brand.aliases)
     for alias in map(clean, new.aliases):
         other = names.get(fold(alias))
@@ -206,14 +222,59 @@ def _joined(new: NewBrand, kept: dict[str, Brand], names: dict[str, Brand], path
             raise UsageError("bad_option", f"{alias!r} is a name of the brand {other.name!r}", path=str(path))
         if fold(alias) not in {fold(brand.name), *map(fold, aliases)}:
             aliases.append(alias)
-    brand = replace(brand, aliases=tuple(aliases))
+    if len(aliases) != len(brand.aliases):
+        brand = replace(brand, aliases=tuple(aliases))
     kept[brand.id] = brand
     names.update({fold(spelling): brand for spelling in (brand.name, *aliases)})
     return brand
 
 
-def _check_vectors(vectors: Embeddings, dim: int, path: Path) -> None:
+def _check(item: NewReference, brand: Brand, dim: int, path: Path) -> None:
+    vectors = item.vectors
     fits = vectors.ndim == 2 and len(vectors) > 0 and vectors.shape[1] == dim
     if not fits or not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2):
         what = f"vectors of shape {vectors.shape} are no unit rows of {dim} numbers"
         raise LibraryError("other_embedder", what, path=str(path))
+    if item.kind == "negative" and not brand.negative:
+        raise UsageError("bad_option", f"{brand.name!r} is a brand", path=str(path), hint="add_negative")
+    if item.valid_from is not None and item.valid_until is not None and item.valid_from > item.valid_until:
+        what = f"a reference of {brand.name!r} from {item.valid_from} until {item.valid_until} is never valid"
+        raise UsageError("bad_option", what, path=str(path))
+
+
+def _reference(reference_id: str, brand: Brand, item: NewReference, place: Thumbnail | None) -> Reference:
+    return Reference(
+        reference_id,
+        brand.id,
+        item.product,
+        item.source,
+        item.licence,
+        "negative" if brand.negative else item.kind,
+        len(item.vectors),
+        place,
+        item.line,
+        item.valid_from,
+        item.valid_until,
+    )
+
+
+def _keeping(state: State, keep: Sequence[bool]) -> State:
+    rows = np.repeat(np.array(keep, dtype=bool), [r.vectors for r in state.references])
+    references = tuple(r for r, kept in zip(state.references, keep, strict=True) if kept)
+    return replace(state, references=references, vectors=state.vectors[rows])
+
+
+def _last_numbers(state: State, brand_ids: Set[str] | None = None) -> dict[str, int]:
+    """The highest number that references of brands ever had."""
+    last = {key: number for key, number in state.numbers.items() if brand_ids is None or key in brand_ids}
+    for r in state.references:
+        if brand_ids is None or r.brand_id in brand_ids:
+            last[r.brand_id] = max(last.get(r.brand_id, 0), r.number)
+    return last
+
+
+def _numbered(after: State, given: Mapping[str, int]) -> State:
+    """A state that will not give the ids again that were given: the highest numbers, by brand id."""
+    left = _last_numbers(after, given.keys())
+    more = {key: number for key, number in given.items() if number > left.get(key, 0)}
+    return replace(after, numbers={**after.numbers, **more})

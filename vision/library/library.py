@@ -7,10 +7,10 @@ other readers have open.
 
 from __future__ import annotations
 
-import io
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,70 +19,65 @@ import numpy as np
 from vision import weights
 from vision.errors import LibraryError, UsageError
 from vision.images import read_picture
-from vision.library import edits, store
-from vision.library.edits import Names, NewBrand, NewReference
+from vision.library import edits, manifests, store
+from vision.library.edits import NewBrand, NewReference
+from vision.library.history import Change, compare
+from vision.library.manifests import Entry, Note
 from vision.library.names import fold
-from vision.library.search import Hit, Table, nearest_brands, settle
-from vision.library.store import Brand, EmbedderRecord, Kind, Reference, State
-from vision.values import Embeddings, Match, NameMatch, Pixels, TextLine
+from vision.library.pictures import DECODE_SIDE, PICTURE_SIDE, embed_reference, encode_thumbnail
+from vision.library.state import Brand, EmbedderRecord, Kind, Reference, State
+from vision.library.view import View
+from vision.values import Embeddings, Match, NameMatch, TextLine
 
 if TYPE_CHECKING:
     from vision.embed.contract import EmbedderLike
     from vision.library.by_name import NameIndex
-    from vision.library.faiss_index import FaissIndex
 
-# Longest side of the picture kept of a reference that a user adds: twice the embedder's input, so that another embedder can use
-# it, in some 8 kB. Drawings of the shipped library are kept at THUMBNAIL_SIDE, for reports only: `build` makes them again.
-PICTURE_SIDE, THUMBNAIL_SIDE = 256, 96
-# From this many queries on, one matrix product is faster than FAISS (measured, see faiss_index.py).
-_MANY_QUERIES = 16
 _LOCK_SECONDS = 10.0
-# References are decoded at least this large: their crop to the content is taken from it.
-_DECODE_SIDE = 1024
-# A border is one colour when its pixels differ by less than this, of 255; content differs by more from it.
-_PLAIN = 24
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """One version of the library with what a search needs of it."""
-
-    state: State
-    table: Table
-    row_reference: np.ndarray[Any, np.dtype[np.int64]]
-    by_id: dict[str, Brand]
-    by_name: Names
-    by_reference: dict[str, Reference]
-    brand_rows: dict[str, slice]
 
 
 class Library:
     """A brand library: `open` one, take the `default` one, or `create` one; then `search`, `add`, `remove`, `rename`."""
 
-    def __init__(self, path: Path, state: State, embedder: EmbedderLike | None, lock_seconds: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state: State,
+        embedder: EmbedderLike | None,
+        lock_seconds: float,
+        *,
+        on: date | None = None,
+        user: str | None = None,
+    ) -> None:
         self.path = path
         self._embedder = embedder
         self._lock_seconds = lock_seconds
-        self._view = _view_of(state)
-        self._index: FaissIndex | None = None
-        self._names: tuple[_View, NameIndex] | None = None
+        self._user = user
+        self._view = View(state, on or date.today())
         self._once = threading.Lock()
 
     # --- opening ---
 
     @classmethod
     def open(
-        cls, path: str | Path, *, embedder: EmbedderLike | None = None, lock_seconds: float = _LOCK_SECONDS
+        cls,
+        path: str | Path,
+        *,
+        embedder: EmbedderLike | None = None,
+        on: date | None = None,
+        user: str | None = None,
+        lock_seconds: float = _LOCK_SECONDS,
     ) -> Library:
         """The library in a folder. embedder: the one to search with; the shipped one, loaded when first needed, when None.
 
-        lock_seconds: how long a write waits for another writer. Raises LibraryError (missing, damaged, newer_version,
-        other_embedder).
+        on: the day of the search, today when None: references that are not valid on it are not found. user: who writes, for the
+        log. lock_seconds: how long a write waits for another writer.
+        Raises LibraryError (missing, damaged, newer_version, other_embedder).
         """
         state = store.read(Path(path))
         if embedder is not None:
             _same_embedder(state, embedder, Path(path))
-        return cls(Path(path), state, embedder, lock_seconds)
+        return cls(Path(path), state, embedder, lock_seconds, on=on, user=user)
 
     @classmethod
     def default(cls, *, embedder: EmbedderLike | None = None) -> Library:
@@ -96,6 +91,7 @@ class Library:
         *,
         embedder: EmbedderLike | None = None,
         base: Library | None = None,
+        user: str | None = None,
         lock_seconds: float = _LOCK_SECONDS,
     ) -> Library:
         """A new library in a folder that is not there or empty. base: begin with a copy of that library, else with nothing.
@@ -107,14 +103,15 @@ class Library:
         if base is not None:
             if embedder is not None:
                 _same_embedder(base._view.state, embedder, base.path)
-            state = replace(base._view.state, files={}, version=0, read_only=False)
+            state = replace(base._view.state, version=0, read_only=False)
             embedder = embedder or base._embedder
+            note = Note(user, f"a copy of {base.path.name}, version {base.version}")
         else:
             embedder = embedder or _shipped_embedder()
-            state = _empty(embedder)
+            state, note = _empty(embedder), Note(user)
         with store.lock(path, lock_seconds):
-            state = store.write(path, state)
-        return cls(path, state, embedder, lock_seconds)
+            state = store.write(path, state, note)
+        return cls(path, state, embedder, lock_seconds, user=user)
 
     @classmethod
     def build(
@@ -128,51 +125,59 @@ class Library:
     ) -> Library:
         """Make a library of just these brands in a folder, in one step, in place of a library there, even a damaged one.
 
-        read_only: refuse later changes, as the shipped library does. Raises UsageError (bad_option) when the folder holds
-        something else, LibraryError (locked, read_only, other_embedder).
+        Its earlier versions are gone then. read_only: refuse later changes, as the shipped library does. Raises UsageError
+        (bad_option) when the folder holds something else, LibraryError (locked, read_only, other_embedder).
         """
         path = Path(path)
-        _make_folder(path, store.POINTER)
+        _make_folder(path, manifests.POINTER)
         with store.lock(path, lock_seconds):
             state, _ = edits.extended(_empty(embedder), list(brands), path)
-            state = store.write(path, replace(state, version=store.version(path), read_only=read_only))
+            state = replace(state, version=store.version(path), read_only=read_only)
+            state = store.write(path, state, Note(), keep=1)
         return cls(path, state, embedder, lock_seconds)
 
     @classmethod
     def reembed(
-        cls, path: str | Path, *, embedder: EmbedderLike | None = None, lock_seconds: float = _LOCK_SECONDS
+        cls,
+        path: str | Path,
+        *,
+        embedder: EmbedderLike | None = None,
+        user: str | None = None,
+        lock_seconds: float = _LOCK_SECONDS,
     ) -> tuple[Library, list[Reference]]:
         """Make the vectors of a library anew with another embedder, from its pictures; the library and the references lost.
 
-        References that are kept as vectors only have no picture to embed and are dropped, with brands that have no other.
+        References that are kept as vectors only have no picture to embed and are dropped; their brands stay, by name.
         Raises LibraryError (missing, damaged, newer_version, locked, read_only).
         """
         path = Path(path)
         embedder = embedder or _shipped_embedder()
         with store.lock(path, lock_seconds):
-            state = store.read(path)
-            _writable(state, path)
-            kept = [r for r in state.references if r.thumbnail is not None]
-            lost = [r for r in state.references if r.thumbnail is None]
-            rows = [_embed_reference(read_picture(edits.picture(state, r)).pixels, embedder) for r in kept]
-            named = {r.brand_id for r in kept}
-            state = store.change(
-                replace(state, embedder=EmbedderRecord(embedder.id, embedder.checksum, embedder.dim)),
-                brands=tuple(b for b in state.brands if b.id in named or all(r.brand_id != b.id for r in lost)),
+            before = store.read(path)
+            _writable(before, path)
+            kept = [r for r in before.references if r.thumbnail is not None]
+            lost = [r for r in before.references if r.thumbnail is None]
+            rows = [embed_reference(read_picture(before.picture(r)).pixels, embedder) for r in kept]
+            after = replace(
+                before,
+                embedder=EmbedderRecord(embedder.id, embedder.checksum, embedder.dim),
                 references=tuple(replace(r, vectors=len(v)) for r, v in zip(kept, rows, strict=True)),
                 vectors=edits.half(rows, embedder.dim),
             )
-            state = store.write(path, state)
-        return cls(path, state, embedder, lock_seconds), lost
+            after = edits.numbered(after, before)
+            after = store.write(path, after, Note(user, f"embedded anew with {embedder.id}"), before=before)
+        return cls(path, after, embedder, lock_seconds, user=user), lost
 
     def subset(self, *, brands: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None) -> Library:
-        """A view of some of it, to search a watch-list or one kind of reference only. It cannot be changed.
+        """A view of some of it, to search one part only. It cannot be changed.
 
-        brands: names or aliases; all when None. kinds: "drawing", "photo"; both when None. Raises UsageError for an unknown name.
+        brands: names or aliases; all when None. kinds: "drawing", "photo", "negative"; all when None; brands all of whose
+        references are of other kinds are left out. Raises UsageError for an unknown name.
         """
         chosen = None if brands is None else {self.brand(name).id for name in brands}
         state = edits.part(self._view.state, chosen, None if kinds is None else set(kinds))
-        return Library(self.path, replace(state, read_only=True), self._embedder, self._lock_seconds)
+        state = replace(state, read_only=True)
+        return Library(self.path, state, self._embedder, self._lock_seconds, on=self._view.on)
 
     # --- what it holds ---
 
@@ -195,52 +200,67 @@ class Library:
     @property
     def checksum(self) -> str:
         """sha256 of the content: two libraries with the same brands, references and vectors in the same order agree."""
-        return self._view.state.checksum
+        return self._view.checksum
 
     @property
     def read_only(self) -> bool:
         """True for the shipped library."""
         return self._view.state.read_only
 
+    @property
+    def on(self) -> date:
+        """The day of the search: references that are not valid on it are not found."""
+        return self._view.on
+
     def __len__(self) -> int:
-        return len(self._view.state.brands)
+        return sum(not brand.negative for brand in self._view.state.brands)
 
     def __contains__(self, name: str) -> bool:
-        return fold(name) in self._view.by_name
+        brand = self._view.by_name.get(fold(name))
+        return brand is not None and not brand.negative
 
     def brands(self) -> list[Brand]:
-        """All brands, in the order of their folded names."""
-        return sorted(self._view.state.brands, key=lambda brand: (fold(brand.name), brand.id))
+        """All brands, also those that are known by name alone, in the order of their folded names."""
+        return [brand for brand in self._sorted() if not brand.negative]
+
+    def negatives(self) -> list[Brand]:
+        """The names of what looks like brands and is none, in the order of the folded names."""
+        return [brand for brand in self._sorted() if brand.negative]
 
     def brand(self, name: str) -> Brand:
-        """The brand of a name or alias, however it is spelled. Raises UsageError (bad_option) when there is none."""
+        """The brand of a name or alias, however spelled, also one that is none. Raises UsageError (bad_option) when unknown."""
         return edits.find(self._view.by_name, name, self.path)
 
     def references(self, brand: str | Brand) -> list[Reference]:
         """The references of a brand. Raises UsageError (bad_option) for an unknown name."""
         found = brand if isinstance(brand, Brand) else self.brand(brand)
-        return [r for r in self._view.state.references if r.brand_id == found.id]
+        return list(self._view.groups.get(found.id, ()))
+
+    def reference(self, reference_id: str) -> Reference:
+        """A reference by its id. Raises UsageError (bad_option) when there is none."""
+        place = self._view.places.get(reference_id)
+        if place is None:
+            raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
+        return self._view.state.references[place]
 
     def all_references(self) -> tuple[Reference, ...]:
-        """Every reference, grouped by brand."""
+        """Every reference, also one that is not valid on the day of the search, grouped by brand."""
         return self._view.state.references
 
     def thumbnail(self, reference_id: str) -> bytes | None:
         """A small encoded picture (WebP) of a reference; None when it is kept as vectors only or there is no such reference."""
-        reference = self._view.by_reference.get(reference_id)
-        return None if reference is None or reference.thumbnail is None else edits.picture(self._view.state, reference)
+        place = self._view.places.get(reference_id)
+        return None if place is None else self._view.state.picture(self._view.state.references[place]) or None
 
     def vectors(self, reference_id: str) -> Embeddings:
         """The (v, d) float32 vectors of a reference. Raises UsageError (bad_option) when there is no such reference."""
-        view = self._view
-        if reference_id not in view.by_reference:
-            raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
-        place = view.state.references.index(view.by_reference[reference_id])
-        return np.asarray(view.table.vectors[view.row_reference == place])
+        self.reference(reference_id)
+        start, stop = self._view.starts[self._view.places[reference_id] :][:2]
+        return np.asarray(self._view.state.vectors[start:stop], dtype=np.float32)
 
     def all_vectors(self) -> Embeddings:
-        """The (m, d) float32 vectors of every reference, one below the other in the order of `all_references`. Not to be changed."""
-        return self._view.table.vectors
+        """The (m, d) float32 vectors of every reference, one below the other, in the order of `all_references`. Read-only."""
+        return self._view.vectors
 
     # --- searching ---
 
@@ -251,12 +271,13 @@ class Library:
     def search(self, crops: Any, k: int = 5) -> list[Match] | list[list[Match]]:
         """The k brands most like a crop, best first. A list of crops gives a list of such lists.
 
-        crops: anything `read_picture` takes. Raises PictureError, LibraryError (other_embedder).
+        crops: anything `read_picture` takes. What looks like a brand and is none is among them, as `Match.negative`.
+        Raises PictureError, LibraryError (other_embedder).
         """
         if not isinstance(crops, list | tuple):
             found: list[list[Match]] = self.search([crops], k)
             return found[0]
-        pixels = [read_picture(crop, reduce_to=_DECODE_SIDE).pixels for crop in crops]
+        pixels = [read_picture(crop, reduce_to=DECODE_SIDE).pixels for crop in crops]
         return self.search_embeddings(self.embedder.embed_images(pixels), k)
 
     def search_text(self, text: str, k: int = 5) -> list[Match]:
@@ -271,17 +292,7 @@ class Library:
     @property
     def name_index(self) -> NameIndex:
         """Names and aliases of all brands, to be found in what was read; made when first needed."""
-        view = self._view
-        found = self._names
-        if found is None or found[0] is not view:
-            from vision.library.by_name import NameIndex
-
-            with self._once:
-                found = self._names
-                if found is None or found[0] is not view:
-                    spellings = ((b.name, name) for b in view.state.brands for name in (b.name, *b.aliases))
-                    found = self._names = view, NameIndex(spellings)
-        return found[1]
+        return self._view.name_index
 
     def search_embeddings(self, embeddings: Embeddings, k: int = 5) -> list[list[Match]]:
         """For each row of (n, d) float32 unit vectors the k nearest brands, all different, best first, by their best reference.
@@ -292,8 +303,7 @@ class Library:
         view = self._view
         if k < 1:
             raise UsageError("bad_option", f"k is {k}", hint="at least 1")
-        queries = self._queries(view, embeddings)
-        return [[_match(view, hit) for hit in hits] for hits in self._nearest(view, queries, k)]
+        return view.nearest(self._queries(view, embeddings), k)
 
     def nearest_of(self, embeddings: Embeddings, brands_per_row: Sequence[Sequence[str]]) -> list[list[Match | None]]:
         """The nearest reference of each brand that is named for a crop, wherever it ranks, with the cosine that a search has.
@@ -304,18 +314,11 @@ class Library:
         view = self._view
         queries = self._queries(view, embeddings)
         return [
-            [self._nearest_of(view, query, name) for name in names]
+            [view.nearest_of(query, edits.find(view.by_name, name, self.path)) for name in names]
             for query, names in zip(queries, brands_per_row, strict=True)
         ]
 
-    def _nearest_of(self, view: _View, query: Embeddings, name: str) -> Match | None:
-        rows = view.brand_rows.get(edits.find(view.by_name, name, self.path).id)
-        if rows is None:
-            return None
-        hits = settle(query, np.arange(rows.start, rows.stop), view.table, 1)
-        return _match(view, hits[0])
-
-    def _queries(self, view: _View, embeddings: Embeddings) -> Embeddings:
+    def _queries(self, view: View, embeddings: Embeddings) -> Embeddings:
         queries = np.asarray(embeddings, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != view.state.embedder.dim:
             raise LibraryError(
@@ -326,59 +329,80 @@ class Library:
             )
         return queries
 
-    def _nearest(self, view: _View, queries: Embeddings, k: int) -> list[list[Hit]]:
-        if len(queries) >= _MANY_QUERIES or not len(view.table):
-            return nearest_brands(queries, view.table, k)
-        index = self._index
-        if index is None or index.table is not view.table:
-            from vision.library.faiss_index import FaissIndex
-
-            with self._once:
-                index = self._index
-                if index is None or index.table is not view.table:
-                    index = self._index = FaissIndex(view.table)
-        return index.nearest_brands(queries, k)
-
     # --- changing ---
 
     def add(
         self,
         name: str,
-        images: Sequence[Any] | Any,
+        images: Sequence[Any] | Any | None = None,
         *,
         aliases: Sequence[str] = (),
         product: str | None = None,
+        line: str | None = None,
         source: str | None = None,
         licence: str | None = None,
         kind: Kind = "photo",
+        valid_from: date | None = None,
+        valid_until: date | None = None,
+        message: str | None = None,
     ) -> list[Reference]:
         """Add pictures of a brand's mark, to the brand of that name or alias when there is one; the references made of them.
 
         images: one or a list of what `read_picture` takes: a clean logo, or a crop of a photo. Each is embedded as it is and,
-        when a plain border surrounds it, cropped to its content. All are read before anything is written.
+        when a plain border surrounds it, cropped to its content. All are read before anything is written. None for a brand that
+        is to be known by its name and aliases alone. line, product: what they show, in the order brand > line > product.
+        valid_from, valid_until: the first and last day on which they count. message: for the log.
         Raises PictureError, UsageError (bad_option: empty name, no images, an alias of another brand), LibraryError (locked,
         read_only, other_embedder).
         """
+        edits.clean(name)
+        _writable(self._view.state, self.path)
+        like = NewReference(
+            np.zeros((0, 0), dtype=np.float32), kind, product, source, licence, None, line, valid_from, valid_until
+        )
+        made = [] if images is None else self._read(name, images, like)
+        return self.extend([NewBrand(name, made, aliases)], message=message)
+
+    def add_negative(
+        self,
+        name: str,
+        images: Sequence[Any] | Any,
+        *,
+        source: str | None = None,
+        licence: str | None = None,
+        message: str | None = None,
+    ) -> list[Reference]:
+        """Add pictures of what looks like a brand and is none: a recycling sign, a care label, a house banner.
+
+        They compete in every search, and are never a brand: `Match.negative` says so. Raises as `add` does, and UsageError when
+        a brand has that name.
+        """
+        edits.clean(name)
+        _writable(self._view.state, self.path)
+        like = NewReference(np.zeros((0, 0), dtype=np.float32), "negative", None, source, licence)
+        return self.extend([NewBrand(name, self._read(name, images, like), (), True)], message=message)
+
+    def _read(self, name: str, images: Sequence[Any] | Any, like: NewReference) -> list[NewReference]:
         images = list(images) if isinstance(images, list | tuple) else [images]
         if not images:
             raise UsageError("bad_option", f"no pictures for {name!r}")
-        edits.clean(name)
-        _writable(self._view.state, self.path)
-        made = []
-        for image in images:
-            picture = read_picture(image, reduce_to=_DECODE_SIDE)
-            origin = (
-                source
-                if source is not None or picture.origin in {"array", "bytes", "PIL"}
-                else Path(picture.origin).name
-            )
-            vectors = _embed_reference(picture.pixels, self.embedder)
-            made.append(
-                NewReference(vectors, kind, product, origin, licence, encode_thumbnail(picture.pixels, PICTURE_SIDE))
-            )
-        return self.extend([NewBrand(name, made, aliases)])
+        return [self.new_reference(image, like) for image in images]
 
-    def extend(self, brands: Iterable[NewBrand]) -> list[Reference]:
+    def new_reference(self, image: Any, like: NewReference) -> NewReference:
+        """A picture read and embedded, to be added with `extend`; all but its vectors and picture are as of `like`.
+
+        The file's name is its source when `like` names none. Raises PictureError, LibraryError (other_embedder).
+        """
+        picture = read_picture(image, reduce_to=DECODE_SIDE)
+        named = like.source is not None or picture.origin in {"array", "bytes", "PIL"}
+        return replace(
+            like,
+            vectors=embed_reference(picture.pixels, self.embedder),
+            source=like.source if named else Path(picture.origin).name,
+            thumbnail=encode_thumbnail(picture.pixels, PICTURE_SIDE),
+        )
+
+    def extend(self, brands: Iterable[NewBrand], *, message: str | None = None) -> list[Reference]:
         """Add many brands and references with their vectors in one write; the references made. Raises as `add` does."""
         made: list[Reference] = []
 
@@ -387,10 +411,27 @@ class Library:
             made.extend(new)
             return state
 
-        self._write(edit)
-        return made
+        self.change(edit, message)
+        return [self.reference(r.id) for r in made]
 
-    def remove(self, name: str) -> Brand:
+    def add_names(
+        self, names: Sequence[tuple[str, Sequence[str]]], *, message: str | None = None
+    ) -> list[tuple[int, UsageError]]:
+        """Add many brands by their names and aliases alone, in one write; those that are known get the aliases they lack.
+
+        The answer has the place and the fault of each that was left out: a name that is none, an alias of another brand.
+        Raises LibraryError (locked, read_only).
+        """
+        refused: list[tuple[int, UsageError]] = []
+
+        def edit(state: State) -> State:
+            new = [NewBrand(name, (), aliases) for name, aliases in names]
+            return edits.extended(state, new, self.path, skip=lambda i, error: refused.append((i, error)))[0]
+
+        self.change(edit, message)
+        return refused
+
+    def remove(self, name: str, *, message: str | None = None) -> Brand:
         """Remove a brand with its references; the brand. Raises UsageError (bad_option) when there is none of that name."""
         removed: list[Brand] = []
 
@@ -398,10 +439,23 @@ class Library:
             removed.append(edits.find(edits.names_of(state), name, self.path))
             return edits.without(state, removed[0])
 
-        self._write(edit)
+        self.change(edit, message)
         return removed[0]
 
-    def rename(self, old: str, new: str) -> Brand:
+    def remove_reference(self, reference_id: str, *, message: str | None = None) -> Reference:
+        """Remove one reference; it. Its brand stays, by name if need be. Raises UsageError (bad_option) for no such id."""
+        removed: list[Reference] = []
+
+        def edit(state: State) -> State:
+            removed.extend(r for r in state.references if r.id == reference_id)
+            if not removed:
+                raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
+            return edits.without_reference(state, removed[0])
+
+        self.change(edit, message)
+        return removed[0]
+
+    def rename(self, old: str, new: str, *, message: str | None = None) -> Brand:
         """Give a brand another display name; its id, references and aliases stay. The brand as it is now.
 
         Raises UsageError (bad_option) when there is no `old`, or `new` is a name or alias of another brand.
@@ -414,90 +468,116 @@ class Library:
             renamed.append(after)
             return state
 
-        self._write(edit)
+        self.change(edit, message)
         return renamed[0]
 
-    def _write(self, edit: Callable[[State], State]) -> None:
-        """Change what is on disk now by `edit`, in one step, and show the result."""
+    # --- watch-lists ---
+
+    def watch_lists(self) -> Mapping[str, frozenset[str]]:
+        """The display names of the brands of each watch-list, by the list's name."""
+        return {name: self.watch_list(name) for name in sorted(self._view.state.watch)}
+
+    def watch_list(self, name: str) -> frozenset[str]:
+        """The display names of a watch-list's brands. Raises UsageError (bad_option) when there is no such list."""
+        ids = self._view.state.watch.get(name)
+        if ids is None:
+            held = ", ".join(sorted(self._view.state.watch)) or "none"
+            raise UsageError("bad_option", f"no watch-list {name!r}", path=str(self.path), hint=f"there are: {held}")
+        return frozenset(self._view.by_id[brand_id].name for brand_id in ids)
+
+    def watch(self, name: str, *brands: str, message: str | None = None) -> frozenset[str]:
+        """Add brands to a watch-list, which is made when there is none; the list. Raises UsageError for an unknown brand."""
+        return self._watch(name, lambda held, given: [*held, *given], brands, message)
+
+    def unwatch(self, name: str, *brands: str, message: str | None = None) -> frozenset[str]:
+        """Take brands from a watch-list, which is gone when none is left; the list. Raises UsageError as `watch` does."""
+        self.watch_list(name)
+        return self._watch(name, lambda held, given: [i for i in held if i not in given], brands, message)
+
+    def _watch(
+        self,
+        name: str,
+        join: Callable[[Sequence[str], Sequence[str]], list[str]],
+        brands: Sequence[str],
+        message: str | None,
+    ) -> frozenset[str]:
+        def edit(state: State) -> State:
+            names = edits.names_of(state)
+            given = [edits.find(names, brand, self.path) for brand in brands]
+            for brand in given:
+                if brand.negative:
+                    raise UsageError("bad_option", f"{brand.name!r} is no brand", path=str(self.path))
+            return edits.watching(state, name, join(state.watch.get(name, ()), [b.id for b in given]))
+
+        self.change(edit, message)
+        return self.watch_list(name) if name in self._view.state.watch else frozenset()
+
+    # --- versions ---
+
+    def log(self) -> list[Entry]:
+        """The versions that are kept, newest first. Raises LibraryError (missing, damaged)."""
+        return manifests.log(self.path)
+
+    def diff(self, older: int, newer: int) -> Change:
+        """What changed between two versions that are kept. Raises UsageError (bad_option) for another, LibraryError (damaged)."""
+        return compare(store.read(self.path, older), store.read(self.path, newer))
+
+    def rollback(self, version: int, *, message: str | None = None) -> None:
+        """Make a new version that holds what an older one held. Ids that were given since are not given again.
+
+        Raises UsageError (bad_option) for a version that is not kept, LibraryError (locked, read_only, other_embedder, damaged).
+        """
         _writable(self._view.state, self.path)
         with store.lock(self.path, self._lock_seconds):
-            state = store.read(self.path)
-            _writable(state, self.path)
-            if state.embedder != self._view.state.embedder:
+            before = store.current(self.path, self._view.state)
+            _writable(before, self.path)
+            older = store.read(self.path, version)
+            if self._embedder is not None:
+                _same_embedder(older, self._embedder, self.path)
+            note = Note(self._user, message or f"back to version {version}")
+            after = edits.numbered(older, before)
+            self._view = View(store.commit(self.path, before, after, note, based_on=older), self._view.on)
+
+    def compact(self, keep: int = store.KEEP, *, message: str | None = None) -> None:
+        """Forget all but the last `keep` versions and write what is left together: smaller on disk, quicker to open.
+
+        What was removed from the library is removed from the disk, once no version that is kept holds it.
+        Raises UsageError (bad_option) for keep under 1, LibraryError (locked, read_only).
+        """
+        if keep < 1:
+            raise UsageError("bad_option", f"to keep {keep} versions", hint="at least 1, the current one")
+        _writable(self._view.state, self.path)
+        with store.lock(self.path, self._lock_seconds):
+            before = store.current(self.path, self._view.state)
+            _writable(before, self.path)
+            note = Note(self._user, message or "compacted")
+            self._view = View(store.compact(self.path, before, note, keep), self._view.on)
+
+    def change(self, edit: Callable[[State], State], message: str | None = None) -> None:
+        """Change what is on disk now by a function of its state, in one step, and show the result.
+
+        A function that returns the very state that it got changes nothing, and makes no version. Raises what `edit` raises, and
+        LibraryError (locked, read_only, damaged, other_embedder).
+        """
+        _writable(self._view.state, self.path)
+        with store.lock(self.path, self._lock_seconds):
+            before = store.current(self.path, self._view.state)
+            _writable(before, self.path)
+            if before.embedder != self._view.state.embedder:
                 raise LibraryError(
                     "other_embedder",
                     "re-embedded by another program since it was opened",
                     path=str(self.path),
                     hint="open it again",
                 )
-            self._view = _view_of(store.write(self.path, edit(state)))
+            after = edit(before)
+            if after is not before:
+                after = store.commit(self.path, before, after, Note(self._user, message))
+            if after is not self._view.state:
+                self._view = View(after, self._view.on)
 
-
-def encode_thumbnail(pixels: Pixels, side: int) -> bytes:
-    """(h, w, 3) uint8 as WebP with the longest side at most `side`."""
-    from PIL import Image
-
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=90 if side > THUMBNAIL_SIDE else 75, method=4)
-    return buffer.getvalue()
-
-
-def crop_to_content(pixels: Pixels) -> Pixels | None:
-    """The picture cut to what differs from its plain border, with a tenth of it as margin.
-
-    None when its border is not plain, nothing differs, or less than a tenth of either side would go.
-    """
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.int16)
-    ground = np.median(edge, axis=0)
-    if np.percentile(np.abs(edge - ground).max(axis=1), 98) >= _PLAIN:
-        return None
-    differs = np.abs(pixels.astype(np.int16) - ground).max(axis=2) >= _PLAIN
-    rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
-    if not len(rows):
-        return None
-    height, width = pixels.shape[:2]
-    margin = max(1, round(0.1 * max(rows[-1] - rows[0], columns[-1] - columns[0])))
-    top, bottom = max(0, rows[0] - margin), min(height, rows[-1] + 1 + margin)
-    left, right = max(0, columns[0] - margin), min(width, columns[-1] + 1 + margin)
-    if bottom - top > 0.9 * height and right - left > 0.9 * width:
-        return None
-    return pixels[top:bottom, left:right]
-
-
-def _embed_reference(pixels: Pixels, embedder: EmbedderLike) -> Embeddings:
-    content = crop_to_content(pixels)
-    return embedder.embed_images([pixels] if content is None else [pixels, content])
-
-
-def _view_of(state: State) -> _View:
-    counts = [r.vectors for r in state.references]
-    places: dict[str, int] = {}
-    ids = [r.id for r in state.references]
-    rank = np.empty(len(ids), dtype=np.int64)
-    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-    for reference in state.references:
-        places.setdefault(reference.brand_id, len(places))
-    row_reference = np.repeat(np.arange(len(ids)), counts)
-    brand = np.array([places[r.brand_id] for r in state.references], dtype=np.int64)
-    table = Table(state.vectors.astype(np.float32), brand[row_reference], rank[row_reference])
-    edges = [*table.starts.tolist(), len(table)]
-    return _View(
-        state,
-        table,
-        row_reference,
-        {b.id: b for b in state.brands},
-        edits.names_of(state),
-        {r.id: r for r in state.references},
-        {brand_id: slice(edges[place], edges[place + 1]) for brand_id, place in places.items()},
-    )
-
-
-def _match(view: _View, hit: Hit) -> Match:
-    reference = view.state.references[view.row_reference[hit.row]]
-    brand = view.by_id[reference.brand_id]
-    return Match(brand.name, reference.product, reference.id, hit.similarity)
+    def _sorted(self) -> list[Brand]:
+        return sorted(self._view.state.brands, key=lambda brand: (fold(brand.name), brand.id))
 
 
 def _writable(state: State, path: Path) -> None:

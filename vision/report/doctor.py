@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.library.doctor import Alarm, Diagnosis
-from vision.library.store import Reference
+from vision.library import Reference
 from vision.report.lettering import printable
 from vision.report.overlay import percent
 from vision.report.sheet import fit
@@ -16,9 +16,9 @@ from vision.values import Pixels
 
 CASES = 60  # shown of a kind: what a person looks through; doctor.csv has all
 NAMES = 300  # brands listed of a kind
-TILE = 96  # pixels of the page
+TILE = 112  # pixels of the page
 
-_NO_PICTURE = "no picture: kept as vectors only"
+_NO_PICTURE = "no picture, vectors only"
 
 
 def write_doctor_page(
@@ -177,7 +177,9 @@ class _Page:
             tiles, facts = show(each)
             facts = printable(facts)
             names = " ".join(f"{tile['name']} {tile['detail']}" for tile in tiles)
-            cases.append({"tiles": tiles, "facts": facts, "words": names.lower(), "told": f"{title}: {names}. {facts}"})
+            bare = not any(tile["picture"] for tile in tiles)
+            told = f"{title}: {names}. {facts}"
+            cases.append({"tiles": tiles, "facts": facts, "words": names.lower(), "told": told, "bare": bare})
         return {
             "id": id_,
             "title": title,

@@ -18,7 +18,7 @@ from vision.datasets.labelled import LabelledPicture, read_names, read_set
 from vision.errors import UsageError
 from vision.images import read_picture
 from vision.library import Library, NewBrand, NewReference
-from vision.library.library import THUMBNAIL_SIDE, encode_thumbnail
+from vision.library.pictures import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
 from vision.values import Pixels
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
-# Crops are taken with this margin, as a scan takes them (`vision.scan.CROP_PADDING`).
+# Crops are taken with this margin, as a scan takes them (`vision.recognise.CROP_PADDING`).
 _PADDING = 0.075
 
 
