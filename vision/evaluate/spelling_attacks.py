@@ -21,8 +21,8 @@ KINDS: tuple[AttackKind, ...] = get_args(AttackKind)
 
 # Forty brands of the shipped library, of four to fourteen letters, words of no language among them.
 NAMES = (
-    "Adidas", "Panasonic", "Nike", "Starbucks", "Google", "Samsung", "Toyota", "Honda", "Nissan", "Hyundai",
-    "Volkswagen", "Porsche", "Ferrari", "Heineken", "Lacoste", "Puma", "Reebok", "Microsoft", "Netflix", "Spotify",
+    "Adidas", "Panasonic", "Nike", "Starbucks", "Google", "Samsung", "Chevrolet", "Suzuki", "Nissan", "Hyundai",
+    "Volkswagen", "Lamborghini", "Ferrari", "Heineken", "Lacoste", "Puma", "Timberland", "Microsoft", "Netflix", "Spotify",
     "PayPal", "MasterCard", "Intel", "NVIDIA", "Siemens", "Nokia", "Motorola", "Huawei", "Xiaomi", "Calvin Klein",
     "Tommy Hilfiger", "New Balance", "Under Armour", "Red Bull", "Sony", "IKEA", "Mitsubishi", "Coca-Cola", "FedEx", "YouTube",
 )  # fmt: skip

@@ -234,11 +234,11 @@ class NameIndex:
         near = _prominent(runs)
         if near and self._names:
             numbers = {id(run): number for number, run in enumerate(runs)}
-            weights = [letter_weights(run.emissions) for run in near]
-            matched = self._counts @ np.stack([weight for weight, _ in weights], axis=1)
-            for column, (run, (_, letters)) in enumerate(zip(near, weights, strict=True)):
-                places = self._nearest(matched[:, column], max(letters, len(run.key)))
-                found[numbers[id(run)]].update(places.tolist())
+            # letters that were read count in full, however unsurely; others as surely as the steps have them
+            read, _ = letter_counts([run.key for run in near])
+            matched = self._counts @ np.maximum(read, [letter_weights(run.emissions) for run in near]).T
+            for column, run in enumerate(near):
+                found[numbers[id(run)]].update(self._nearest(matched[:, column], len(run.key)).tolist())
         return [(run, np.array(sorted(same))) for run, same in zip(runs, found, strict=True) if same]
 
     def _nearest(self, matched: Floats, letters: int) -> Integers:
@@ -473,15 +473,14 @@ def _run(parts: Sequence[tuple[_Line, int, int]], start: int, total: int, talles
     counts = [line.words[j - 1].last - line.words[i].first for line, i, j in parts]
     confidence = sum(n * line.text.confidence for n, (line, _, _) in zip(counts, parts, strict=True)) / sum(counts)
     height = max(line.text.height for line, _, _ in parts)
-    letters = "".join(word.letters for word in words)
     key = "".join(word.key for word in words)
     first_line, last_line = parts[0][0], parts[-1][0]
     return _Run(
         first_line.text,
         " ".join(line.string[line.words[i].start : line.words[j - 1].end] for line, i, j in parts),
         key,
-        _contracted(letters),
-        letters,
+        _contracted("".join(word.letters for word in words)),
+        key.translate(LOOK_ALIKES),
         Emissions.joined([_cut(line, line.words[i].first, line.words[j - 1].last) for line, i, j in parts]),
         (
             first_line.text.way,
@@ -493,7 +492,7 @@ def _run(parts: Sequence[tuple[_Line, int, int]], start: int, total: int, talles
         + _TALLER * (1 - (height / tallest if tallest > 0 else 1.0)),
         english=all(word.english for word in words),
         ordinary=len(words) == 1 and words[0].ordinary,
-        with_leet=sum(c.isalpha() for c in key) >= _LETTERS * len(letters),
+        with_leet=sum(c.isalpha() for c in key) >= _LETTERS * len(key),
     )
 
 

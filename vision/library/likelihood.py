@@ -84,19 +84,19 @@ def letter_counts(words: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.ND
     return table, np.maximum(counts - 2, 0).sum(axis=1).astype(np.float32)
 
 
-def letter_weights(emissions: Emissions) -> tuple[npt.NDArray[np.float32], int]:
-    """How probable it is that steps have each class once, and twice, (72,) float32 as in `letter_counts`; and their letters."""
+def letter_weights(emissions: Emissions) -> npt.NDArray[np.float32]:
+    """How probable it is that steps have each class once, and twice; (72,) float32, as in `letter_counts`."""
     weights = np.zeros((2, len(READ_CLASSES)), dtype=np.float32)
     active = np.flatnonzero(emissions.same[:, READ_BLANK] < _SILENT)
     if not len(active):
-        return weights.reshape(-1), 0
+        return weights.reshape(-1)
     rows = emissions.same[active, : len(READ_CLASSES)]
     best = rows.argmax(axis=1)
     begins = np.flatnonzero(np.r_[True, (active[1:] > active[:-1] + 1) | (best[1:] != best[:-1])])
     slots = np.maximum.reduceat(rows, begins, axis=0)
     ordered = np.sort(slots, axis=0)[::-1][:2]
     weights[: len(ordered)] = np.minimum(ordered, 1)
-    return weights.reshape(-1), len(slots)
+    return weights.reshape(-1)
 
 
 # --- likelihood ---
