@@ -71,6 +71,23 @@ def load(name: str, root: Path | None = None) -> Model:
     return Model(root / name, card, checksums)
 
 
+def load_folder(folder: Path) -> Model:
+    """A model folder outside the shipped weights, checked against the sha256 of each file that its own card lists.
+
+    Raises WeightsError (missing, unknown_card).
+    """
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError("missing", "there is no card.json", path=str(path)) from None
+    except ValueError as error:
+        raise WeightsError("unknown_card", f"no JSON: {error}", path=str(path)) from None
+    if not isinstance(card, dict) or card.get("schema") != CARD_SCHEMA or not isinstance(card.get("files"), dict):
+        raise WeightsError("unknown_card", "no card that this version knows", path=str(path))
+    return Model(folder, card, dict(card["files"]))
+
+
 def read_manifest(root: Path) -> dict[str, str]:
     """`{"detector/model.onnx": sha256, …}`. Raises WeightsError (missing, unknown_card)."""
     path = root / "manifest.json"

@@ -35,6 +35,24 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     take.add_argument("--image-size", type=int, metavar="PX", help="input size (the one that the model was trained at)")
     take.add_argument("--trust-pickle", action="store_true", help="I trust this file to run code")
     take.set_defaults(run=run_import)
+    build = actions.add_parser(
+        "build",
+        help="make a shipped model again from what others published",
+        description="Make the reader's two networks (weights/text) again from the package that publishes them. Needs the extra "
+        "train, and fonts to draw calibration words with.",
+        epilog="Example: vision weights build text --out my-reader --wheel rapidocr-3.10.0-py3-none-any.whl",
+    )
+    build.add_argument("model", choices=["text"], help="text: detector and recogniser of lines, PP-OCRv6 small")
+    build.add_argument(
+        "--out", type=Path, default=Path("weights/text"), metavar="DIR", help="model folder (weights/text)"
+    )
+    build.add_argument(
+        "--wheel",
+        type=Path,
+        metavar="FILE",
+        help="a rapidocr wheel, 3.9.0 or later (default: the installed package, else one that pip fetches)",
+    )
+    build.set_defaults(run=run_build)
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -57,4 +75,12 @@ def run_import(args: argparse.Namespace) -> int:
 
     made = import_weights(args.model, args.out, trust_pickle=args.trust_pickle, image_size=args.image_size)
     print(made)
+    return 0
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Make one model again."""
+    from vision.training.text import build_text
+
+    print(build_text(args.out, wheel=args.wheel))
     return 0

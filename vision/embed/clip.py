@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -59,7 +58,7 @@ class Embedder:
             return Embedder(weights.load("embedder"), threads=threads, device=device)
         folder = Path(name)
         if (folder / "card.json").is_file():
-            return Embedder(_exported(folder), threads=threads, device=device)
+            return Embedder(weights.load_folder(folder), threads=threads, device=device)
         if not (folder / "open_clip_config.json").is_file() and (isinstance(name, Path) or name.count("/") != 1):
             raise UsageError(
                 "bad_option", f"no embedder {str(name)!r}", hint="a folder with card.json, or an open_clip NAME/TAG"
@@ -121,19 +120,3 @@ def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def _stack(parts: Iterable[Embeddings], dim: int) -> Embeddings:
     rows = list(parts)
     return np.concatenate(rows) if rows else np.zeros((0, dim), np.float32)
-
-
-def _exported(folder: Path) -> weights.Model:
-    """A folder outside the shipped weights, checked against the sha256 that its own card lists."""
-    path = folder / "card.json"
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError("unknown_card", f"no JSON: {error}", path=str(path)) from None
-    if (
-        not isinstance(card, dict)
-        or card.get("schema") != weights.CARD_SCHEMA
-        or not isinstance(card.get("files"), dict)
-    ):
-        raise WeightsError("unknown_card", "no card of an embedder that this version knows", path=str(path))
-    return weights.Model(folder, card, dict(card["files"]))

@@ -51,10 +51,11 @@ class _Inputs:
         return iter(self.get_next, None)
 
 
-def quantize(model: Any, inputs: Sequence[Floats]) -> Any:
+def quantize(model: Any, inputs: Sequence[Floats], *, kept: Sequence[str] | None = None) -> Any:
     """The `onnx.ModelProto` with its convolutions in 8 bits; metadata and other nodes stay as they are.
 
     inputs: what the model is run on to learn the ranges of its activations, each (1, 3, height, width) float32.
+    kept: names of the convolutions that stay in float; None takes the rule for detectors, which follows.
     Convolutions without an activation behind them stay in float: they give the answer. So do narrow ones, which see the finest
     detail and gain no time: with them in 8 bits the scores of a YOLOv8n are off by twice as much.
     Weights use 7 of their 8 bits, one scale a channel, so that the sums of pairs fit 16 bits and CPUs without VNNI give the same
@@ -75,7 +76,7 @@ def quantize(model: Any, inputs: Sequence[Floats]) -> Any:
             _Inputs(model.graph.input[0].name, inputs),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=[*_answers(model), *_narrow(model)],
+            nodes_to_exclude=[*_answers(model), *_narrow(model)] if kept is None else list(kept),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
