@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
 
+from vision.library.by_name import reading_key
 from vision.library.names import fold, is_kin
 from vision.values import Embeddings
 
 if TYPE_CHECKING:
     from vision.library.library import Library
-    from vision.library.store import Brand, Reference
+    from vision.library.state import Brand, Reference
 
 SCHEMA = "vision.doctor/1"
 
@@ -136,10 +138,10 @@ class Attractor:
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """A brand or reference (null for the brand) out of its dates. what: "expired" or "not yet valid". when: ISO 8601."""
+    """A reference out of its dates. what: "expired" or "not yet valid". when: the day it ended or begins, ISO 8601."""
 
     brand: str
-    reference: str | None
+    reference: str
     what: str
     when: str
 
@@ -249,11 +251,13 @@ def examine(
     background: (b, d) float32 unit rows of patches without a logo (`Embedder.background`); none are looked at when None.
     wins: the boxes of a scan of brand-free photos with this library. photos: how many photos that were.
     today: dates are judged by it; not at all when None. progress: called with (done, of) references.
+    Negative references ("looks like, is not") are meant to be near brands and backgrounds: of them only those are told that equal
+    a brand's artwork, which they would suppress.
     Time: a matrix product of all vectors with all; memory: some blocks of 64 MiB and 13 numbers a reference.
     """
     limits = limits or Limits()
     references = library.all_references()
-    names = {brand.id: brand.name for brand in library.brands()}
+    names = {brand.id: brand.name for brand in (*library.brands(), *library.negatives())}
     near = neighbours(
         library.all_vectors(),
         np.array([r.vectors for r in references], dtype=np.int64),
@@ -263,7 +267,7 @@ def examine(
     look = _Look(references, names, near, limits)
     conflicts, confusable = look.pairs()
     return Diagnosis(
-        brands=len(names),
+        brands=len(library),
         references=len(references),
         redundant=look.redundant(),
         conflicts=conflicts,
@@ -273,7 +277,7 @@ def examine(
         alarms=_alarms(wins, limits),
         attractors=look.attractors(library.all_vectors(), background) if background is not None else (),
         lonely=_lonely(library.brands(), references),
-        dated=_dated(library.brands(), references, names, today) if today is not None else (),
+        dated=_dated(references, names, today) if today is not None else (),
         photos=photos,
     )
 
@@ -393,6 +397,10 @@ class _Look:
         """Display name of the brand of a reference."""
         return self.names[self.references[place].brand_id]
 
+    def negative(self, place: int) -> bool:
+        """True for a reference of what looks like a brand and is none."""
+        return self.references[place].kind == "negative"
+
     def redundant(self) -> tuple[Redundant, ...]:
         """References covered by another that stays: of equal ones the first stays."""
         gone: set[int] = set()
@@ -416,6 +424,9 @@ class _Look:
             a, b = sorted((place, other))
             key = int(self.near.brand[a]), int(self.near.brand[b])
             similarity = float(self.near.rival_similarity[place, rank])
+            negatives = self.negative(a) + self.negative(b)
+            if negatives == 2 or (negatives and similarity < self.limits.same):
+                continue
             if key not in nearest or (similarity, -a, -b) > (nearest[key][0], -nearest[key][1], -nearest[key][2]):
                 nearest[key] = (similarity, a, b)
         found = []
@@ -439,6 +450,8 @@ class _Look:
         found = []
         for place in places[np.argsort(-sureness, kind="stable")].tolist():
             voters = [v for v in near.voters[place].tolist() if v >= 0][: limits.votes]
+            if self.negative(place) or self.negative(voters[0]):
+                continue
             found.append(
                 Mislabelled(
                     self.brand(place),
@@ -462,7 +475,9 @@ class _Look:
         starts = np.cumsum([0, *(r.vectors for r in self.references)])[:-1]
         nearest = np.maximum.reduceat(rows, starts)
         places = np.flatnonzero(nearest >= self.limits.background).tolist()
-        found = [Attractor(self.brand(p), self.references[p].id, float(nearest[p])) for p in places]
+        found = [
+            Attractor(self.brand(p), self.references[p].id, float(nearest[p])) for p in places if not self.negative(p)
+        ]
         return tuple(sorted(found, key=lambda a: (-a.similarity, a.reference)))
 
 
@@ -475,7 +490,7 @@ def similar_names(brands: Sequence[Brand], letters: int) -> tuple[NamePair, ...]
     spellings = [each for each in spellings if each[0]]
     groups: dict[str, list[int]] = defaultdict(list)
     for place, (folded, name, _) in enumerate(spellings):
-        groups[f"={_looks(folded)}"].append(place)
+        groups[f"={_looks(name)}"].append(place)
         if min(len(folded), len(name)) >= letters:  # "C#" folds to six letters
             # two names one edit apart share a form with one letter taken out (Garbe, SymSpell, 2012)
             for form in {folded, *(folded[:i] + folded[i + 1 :] for i in range(len(folded)))}:
@@ -491,7 +506,7 @@ def similar_names(brands: Sequence[Brand], letters: int) -> tuple[NamePair, ...]
                 if is_kin(brand.name, other.name) or is_kin(other.name, brand.name):
                     continue
                 why = "looks the same" if key.startswith("=") else "one letter apart"
-                if key.startswith("=") or one_edit(one, two):
+                if key.startswith("=") or Levenshtein.distance(one, two, score_cutoff=1) <= 1:
                     found[pair] = NamePair(brand.name, other.name, name, other_name, why)
     return tuple(sorted(found.values(), key=lambda p: (p.why != "looks the same", fold(p.brand), fold(p.other_brand))))
 
@@ -500,19 +515,9 @@ def similar_names(brands: Sequence[Brand], letters: int) -> tuple[NamePair, ...]
 _LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b"})
 
 
-def _looks(folded: str) -> str:
-    """A folded name by how it looks: digits that look like a letter are that letter, "rn" is "m", "vv" is "w"."""
-    return folded.translate(_LOOKS).replace("rn", "m").replace("vv", "w")
-
-
-def one_edit(one: str, two: str) -> bool:
-    """True when one letter added, removed or exchanged, or none, makes one of the other."""
-    if len(one) > len(two):
-        one, two = two, one
-    if len(two) - len(one) > 1:
-        return False
-    same = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), len(one))
-    return one[same + (len(one) == len(two)) :] == two[same + 1 :]
+def _looks(name: str) -> str:
+    """A name by how it looks: digits that look like a letter are that letter, "rn" is "m", "vv" is "w"."""
+    return reading_key(name).translate(_LOOKS).replace("rn", "m").replace("vv", "w")
 
 
 def _alarms(wins: Iterable[Win], limits: Limits) -> tuple[Alarm, ...]:
@@ -550,10 +555,15 @@ def _lonely(brands: Sequence[Brand], references: Sequence[Reference]) -> dict[st
     return {what: tuple(names) for what, names in found.items()}
 
 
-def _dated(
-    brands: Sequence[Brand], references: Sequence[Reference], names: Mapping[str, str], today: date
-) -> tuple[Dated, ...]:
-    return ()
+def _dated(references: Sequence[Reference], names: Mapping[str, str], today: date) -> tuple[Dated, ...]:
+    found = []
+    for reference in references:
+        after, before = reference.valid_until, reference.valid_from
+        if after is not None and after < today:
+            found.append(Dated(names[reference.brand_id], reference.id, "expired", after.isoformat()))
+        elif before is not None and before > today:
+            found.append(Dated(names[reference.brand_id], reference.id, "not yet valid", before.isoformat()))
+    return tuple(sorted(found, key=lambda d: (d.what, d.when, d.reference)))
 
 
 def _runs(ids: Sequence[str]) -> Indexes:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vision.library.doctor import Alarm, Diagnosis
 from vision.library import Reference
+from vision.library.doctor import Alarm, Diagnosis
 from vision.report.lettering import printable
 from vision.report.overlay import percent
 from vision.report.sheet import fit
@@ -147,8 +147,8 @@ class _Page:
             self._lines(
                 "dated",
                 "Out of date",
-                "Brands and references outside the dates they are valid for.",
-                [f"{d.reference or d.brand}: {d.what} ({d.when})" for d in f.dated],
+                "References outside the days they are valid for: they are not searched.",
+                [f"{d.brand} ({d.reference}): {d.what}, {d.when}" for d in f.dated],
             ),
         ]
         notes = {

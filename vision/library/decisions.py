@@ -1,0 +1,262 @@
+"""What a person decided about crops of a run, kept in the library's folder so that it need not be decided again.
+
+Accepted crops become references; refused ones are remembered with the brand that was proposed, by picture and place and by their
+vector, so that neither the same box, nor another box round the same mark, nor a copy of the picture is proposed for it again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vision import geometry
+from vision.errors import LibraryError, PictureError, UsageError
+from vision.library import store
+from vision.library.edits import NewBrand, NewReference, clean
+from vision.library.names import fold
+from vision.values import Box, Embeddings, Pixels
+from vision.weights import write_atomically
+
+if TYPE_CHECKING:
+    from vision.library.library import Library
+
+SCHEMA = "vision.decisions/1"
+DECIDED = "decisions.jsonl"  # inside the library's folder
+_LOCK_SECONDS = 10.0
+
+Verb = Literal["accept", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about one crop.
+
+    brand: on accept the brand that it joins; on refuse the one that was proposed, null for a stranger.
+    path, file: of the picture, in the results and on this machine. picture: its sha256.
+    """
+
+    id: str
+    verb: Verb
+    brand: str | None
+    path: str
+    file: str
+    picture: str
+    box: Box
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Decision:
+        """Of a row of decisions.json. Raises UsageError (bad_option) when it is none."""
+        try:
+            left, top, right, bottom = (float(edge) for edge in row["box"])
+            verb = {"accept": "accept", "refuse": "refuse"}[row["decision"]]
+            brand = row["brand"]
+            texts = [row[key] for key in ("id", "path", "file", "picture")]
+            known = all(isinstance(t, str) for t in texts) and (brand is None or isinstance(brand, str))
+            if not known or not all(map(math.isfinite, (left, top, right, bottom))) or left >= right or top >= bottom:
+                raise ValueError("values of other types")
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                "bad_option", f"no decision: {error!r}", hint="download them from the page again"
+            ) from None
+        if verb == "accept":
+            brand = clean(brand or "")
+        id_, path, file, picture = texts
+        return cls(
+            id_, "accept" if verb == "accept" else "refuse", brand, path, file, picture, (left, top, right, bottom)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Remembered:
+    """A row of decisions.jsonl. brand_id survives renaming. vector: (d,) of the crop, null when its picture was gone."""
+
+    id: str
+    verb: Verb
+    brand_id: str | None
+    picture: str
+    box: Box
+    embedder: str | None
+    vector: Embeddings | None
+
+
+class Decisions:
+    """All that was decided for one library, kept in its folder as decisions.jsonl: one row each, the last of an id counts."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._by_id: dict[str, _Remembered] = {}
+        for row in rows:
+            self._by_id[row["id"]] = _Remembered(
+                row["id"],
+                row["decision"],
+                row["brand_id"],
+                row["picture"],
+                tuple(row["box"]),
+                row["embedder"],
+                _unpacked(row["vector"]),
+            )
+        self._by_picture: dict[str, list[_Remembered]] = defaultdict(list)
+        self._refused: dict[tuple[str, str | None], list[Embeddings]] = defaultdict(list)
+        for each in self._by_id.values():
+            self._by_picture[each.picture].append(each)
+            if each.verb == "refuse" and each.vector is not None and each.embedder is not None:
+                self._refused[each.embedder, each.brand_id].append(each.vector)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    @classmethod
+    def read(cls, folder: Path) -> Decisions:
+        """The decisions in a library's folder; none when nothing was decided. Raises LibraryError (damaged)."""
+        return cls(_rows(folder / DECIDED))
+
+    def covers(self, picture: str, box: Box, brand_id: str | None) -> bool:
+        """True when this place of this picture was refused for that brand, or accepted for any.
+
+        The place is the same when half of both boxes together is common: another detector, or the same at another size, draws
+        another box round the same mark.
+        """
+        return any(
+            (each.verb == "accept" or each.brand_id == brand_id) and _overlap(each.box, box) >= 0.5
+            for each in self._by_picture.get(picture, ())
+        )
+
+    def refuses(self, vector: Embeddings, brand_id: str | None, embedder: str, least: float) -> bool:
+        """True when a crop this much like it was refused for that brand: the same mark in a copy of the picture."""
+        return any(float(vector @ other) >= least for other in self._refused.get((embedder, brand_id), ()))
+
+    def has(self, decision: Decision, brand_id: str | None) -> bool:
+        """True when just this was decided before."""
+        found = self._by_id.get(decision.id)
+        return found is not None and (found.verb, found.brand_id) == (decision.verb, brand_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did. references: made, by id. refused: remembered. before: decided like this before. failed: id and reason."""
+
+    references: tuple[str, ...]
+    refused: int
+    before: int
+    failed: tuple[tuple[str, str], ...]
+
+
+def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decision], Pixels]) -> Applied:
+    """Add accepted crops to the library, in one write, and remember every decision; what was applied before is left alone.
+
+    cut: the pixels of a decision's crop, or PictureError: then it fails, unless it is a refusal, which needs no picture.
+    A program that dies between the two writes does no harm: a reference with the same source is not added again.
+    Raises LibraryError (read_only, locked, damaged, other_embedder), UsageError (bad_option).
+    """
+    from vision.library.pictures import PICTURE_SIDE, encode_thumbnail
+
+    if library.read_only:
+        hint = "vision library create my-brands --from-shipped, then --library my-brands"
+        raise LibraryError("read_only", "the shipped library is not changed", path=str(library.path), hint=hint)
+    known = Decisions.read(library.path)
+    held = {(r.brand_id, r.source) for r in library.all_references()}
+    new: dict[str, list[NewReference]] = defaultdict(list)
+    rows: list[tuple[Decision, Embeddings | None]] = []
+    failed: list[tuple[str, str]] = []
+    before = 0
+    for decision in {d.id: d for d in decisions}.values():  # the last of an id counts
+        brand_id = brand_id_of(library, decision.brand)
+        if known.has(decision, brand_id):
+            before += 1
+            continue
+        try:
+            pixels = cut(decision)
+        except PictureError as error:
+            if decision.verb == "accept":
+                failed.append((decision.id, str(error)))
+            else:
+                rows.append((decision, None))
+            continue
+        vector = library.embedder.embed_images([pixels])
+        rows.append((decision, vector[0]))
+        if decision.verb == "accept" and (brand_id, _source(decision)) not in held:
+            thumbnail = encode_thumbnail(pixels, PICTURE_SIDE)
+            new[str(decision.brand)].append(NewReference(vector, "photo", None, _source(decision), None, thumbnail))
+    brands = [NewBrand(name, references) for name, references in new.items()]
+    count = sum(len(brand.references) for brand in brands)
+    made = library.extend(brands, message=f"{count} crops of scans accepted") if brands else []
+    if rows:
+        _remember(library, rows)
+    refused = sum(decision.verb == "refuse" for decision, _ in rows)
+    return Applied(tuple(r.id for r in made), refused, before, tuple(failed))
+
+
+def _remember(library: Library, rows: Sequence[tuple[Decision, Embeddings | None]]) -> None:
+    path = library.path / DECIDED
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with store.lock(library.path, _LOCK_SECONDS):
+        old = path.read_bytes() if path.is_file() else b""
+        new = [
+            {
+                "schema": SCHEMA,
+                "id": decision.id,
+                "decision": decision.verb,
+                "brand": decision.brand,
+                "brand_id": brand_id_of(library, decision.brand),
+                "path": decision.path,
+                "picture": decision.picture,
+                "box": list(decision.box),
+                "when": now,
+                "embedder": None if vector is None else library.embedder.id,
+                "vector": None if vector is None else _packed(vector),
+            }
+            for decision, vector in rows
+        ]
+        write_atomically(path, old + "".join(json.dumps(row) + "\n" for row in new).encode())
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    try:
+        rows = [json.loads(line) for line in lines]
+        Decisions(rows)
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "restore it, or remove it: then nothing was decided"
+        raise LibraryError("damaged", f"no decisions: {error!r}", path=str(path), hint=hint) from None
+    return rows
+
+
+def brand_id_of(library: Library, brand: str | None) -> str | None:
+    """The id of a brand; of one that the library does not hold yet, its folded name."""
+    if brand is None:
+        return None
+    return library.brand(brand).id if brand in library else fold(brand)
+
+
+def _source(decision: Decision) -> str:
+    """Where an accepted reference came from: path#left,top,right,bottom."""
+    path = decision.path.encode("utf-8", "backslashreplace").decode()
+    return f"{path}#{','.join(str(round(edge)) for edge in decision.box)}"
+
+
+def _overlap(one: Box, other: Box) -> float:
+    boxes = np.array([one, other], dtype=np.float32)
+    return float(geometry.iou(boxes[:1], boxes[1:])[0, 0])
+
+
+def _packed(vector: Embeddings) -> str:
+    return base64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str | None) -> Embeddings | None:
+    if text is None:
+        return None
+    half: npt.NDArray[np.float16] = np.frombuffer(base64.b64decode(text), dtype="<f2")
+    return half.astype(np.float32)
