@@ -15,8 +15,11 @@ KNOWN = Finding(
     "Coca-Cola",
     None,
     0.97,
-    (Candidate("Coca-Cola", 0.81, 0.97, "coca-cola/3"), Candidate("Cola Turka", 0.52, 0.01, "cola-turka/1")),
-    Reading("Coca-Cola", 0.88),
+    (
+        Candidate("Coca-Cola", 0.81, 0.97, "coca-cola/3", "Coca-Cola"),
+        Candidate("Cola Turka", 0.52, 0.01, "cola-turka/1"),
+    ),
+    Reading("Coca-Cola", 0.88, (420.0, 100.0, 520.0, 138.0)),
 )
 CLOSE = Finding(
     "logo",
@@ -28,7 +31,27 @@ CLOSE = Finding(
     0.48,
     (Candidate("Ærø & <b>Sons</b>", 0.61, 0.48, "aero/0"), Candidate("Cola Turka", 0.6, 0.44, "cola-turka/1")),
 )
-STRANGER = Finding("product", (100.0, 100.0, 1280.0, 960.0), 0.4, "unknown", None, None, 0.02)
+STRANGER = Finding(
+    "product",
+    (100.0, 100.0, 1280.0, 960.0),
+    0.4,
+    "unknown",
+    None,
+    None,
+    0.02,
+    (Candidate("Cola Turka", 0.31, 0.02, "cola-turka/1"),),
+    Reading("4X", 0.31),
+)
+WHOLE = Finding(
+    "image",
+    (0.0, 0.0, 1280.0, 960.0),
+    0.5,
+    "known",
+    "Nameonly",
+    None,
+    0.91,
+    (Candidate("Nameonly", None, 0.91, None, "NAME ONLY"), Candidate("Cola Turka", 0.4, 0.02, "cola-turka/1")),
+)
 ROWS = [
     Result(
         "shop/a.jpg",
@@ -37,7 +60,7 @@ ROWS = [
         960,
         "ok",
         None,
-        (KNOWN, CLOSE, STRANGER),
+        (KNOWN, CLOSE, STRANGER, WHOLE),
         (),
         {"sharpness": 812.4},
         Fingerprint("f" * 64, 90),
@@ -62,6 +85,7 @@ def write(out: Path) -> None:
         out,
         open_pixels=lambda _: None,
         thumbnail=lambda reference: b"RIFF\x04\x00\x00\x00WEBP" if reference == "coca-cola/3" else None,
+        artwork=lambda brand: b"RIFF\x05\x00\x00\x00WEBP" if brand == "Cola Turka" else None,
         summary=summarise(ROWS, seconds=1.5),
         details={"Settings": {"false_alarms": 0.01}, "Versions": {"vision": "0.1.0"}},
         title="Golden",

@@ -6,10 +6,22 @@ EVIL = "<script>alert(1)</script>\"'&\n\u202e\udcff 日本"
 
 
 def a_finding(
-    brand="Acme", box=(10.0, 20.0, 60.0, 50.0), *, verdict="known", probability=0.97, kind="logo", reference="acme/1"
+    brand="Acme",
+    box=(10.0, 20.0, 60.0, 50.0),
+    *,
+    verdict="known",
+    probability=0.97,
+    kind="logo",
+    reference="acme/1",
+    text_box=None,
 ):
-    rivals = (Candidate(brand or "Apex", 0.8123456, probability, reference), Candidate("Zenith", 0.4, 0.01, "zenith/0"))
-    text = Reading("ACME", 0.9) if brand else None
+    similarity = None if reference is None else 0.8123456
+    read = "ACME" if brand else None
+    rivals = (
+        Candidate(brand or "Apex", similarity, probability, reference, read),
+        Candidate("Zenith", 0.4, 0.01, "zenith/0"),
+    )
+    text = Reading("ACME", 0.9, text_box) if brand else None
     return Finding(
         kind, box, 0.91234567, verdict, brand if verdict == "known" else None, None, probability, rivals, text
     )

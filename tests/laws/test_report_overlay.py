@@ -56,6 +56,25 @@ def test_a_box_is_drawn_where_it_is_in_its_verdicts_colour():
         assert (ys.min(), ys.max()) == (0, 99)
 
 
+def test_what_was_read_has_a_thin_frame_of_dashes():
+    finding = a_finding(box=(100, 100, 300, 300), text_box=(140, 180, 260, 220))
+    drawn = draw_overlay(ground(400, 400), a_result(findings=[finding], width=400, height=400))
+    dashes = near(drawn, LOOKS["known"].line)[150:250, 120:280]
+    ys, xs = np.nonzero(dashes)
+    assert (xs.min() + 120, ys.min() + 150) == (140, 180)
+    assert xs.max() + 120 <= 259
+    assert ys.max() + 150 <= 219
+    assert 0.3 < dashes[30, 20:140].mean() < 0.7
+
+
+def test_what_is_found_in_the_whole_picture_has_a_label_and_no_frame():
+    whole = a_finding(box=(0, 0, 400, 400), kind="image")
+    drawn = draw_overlay(ground(400, 400), a_result(findings=[whole], width=400, height=400))
+    assert not near(drawn, LOOKS["known"].line).any()
+    assert near(drawn, LOOKS["known"].ground).sum() > 300
+    assert caption(whole) == "whole picture: Acme 97 %"
+
+
 def test_boxes_are_scaled_when_the_picture_was_decoded_smaller():
     result = a_result(findings=[a_finding(box=(400, 400, 1200, 1200))], width=1600, height=1600)
     small = draw_overlay(ground(400, 400), result)

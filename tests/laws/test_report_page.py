@@ -163,9 +163,76 @@ def test_a_reference_is_embedded_once_however_often_it_wins(tmp_path):
 
     rows = [a_result(f"{i}.jpg", [a_finding(), a_finding("Apex", reference="apex/0")]) for i in range(20)]
     _, text, page = write(tmp_path, rows, thumbnail=thumbnail)
-    assert text.count("data:image/webp") == 2
-    assert len([a for a in page.all("span") if "reference" in a.get("class", "").split()]) == 40
-    assert sorted(asked) == ["acme/1", "apex/0"]
+    assert text.count("data:image/webp") == 1  # all three are the same picture here
+    assert len([a for a in page.all("span") if "reference" in a.get("class", "").split()]) == 80
+    assert sorted(asked) == ["acme/1", "apex/0", "zenith/0"]
+
+
+def test_winners_are_pictured_before_runners_up_when_there_is_not_room_for_all(tmp_path):
+    def thumbnail(reference):
+        return b"RIFF" + reference.encode() + bytes(3000)
+
+    _, _, page = write(tmp_path, ROWS[:1], thumbnail=thumbnail, size_bytes=25_000)
+    told = [a["aria-label"] for a in page.all("span") if "reference" in a.get("class", "").split()]
+    assert told
+    assert all("acme/1" in line for line in told)
+
+
+def test_artwork_stands_in_for_a_reference_without_a_picture_and_says_so(tmp_path):
+    finding = a_finding(reference="acme/photo-7")
+    _, _, page = write(
+        tmp_path,
+        [a_result(findings=[finding])],
+        thumbnail=lambda reference: webp(reference) if reference == "zenith/0" else None,
+        artwork={"Acme": b"RIFFartwork"}.get,
+    )
+    labels = [a["aria-label"] for a in page.all("span") if "reference" in a.get("class", "").split()]
+    assert labels == [
+        "artwork of Acme: of its nearest reference, acme/photo-7, no picture is kept",
+        "nearest reference of Zenith: zenith/0",
+    ]
+    assert labels[0] in "".join(page.text)
+    assert "artwork 0.81" in " ".join("".join(page.text).split())
+
+
+def test_a_brand_without_any_picture_says_why(tmp_path):
+    rows = [a_result(findings=[a_finding(reference=None)]), a_result(findings=[a_finding()])]
+    _, _, page = write(tmp_path, rows, thumbnail=lambda _: None)
+    text = [" ".join(part.split()) for part in page.text]
+    assert text.count("known by name") == 1
+    assert text.count("no picture kept") == 3
+
+
+def test_what_was_read_is_marked_where_it_was_read(tmp_path):
+    finding = a_finding(box=(50, 20, 100, 70), text_box=(60, 30, 90, 40))
+    _, _, page = write(tmp_path, [a_result(findings=[finding], width=200, height=100)])
+    (mark,) = [a for a in page.all("span") if a.get("class", "").startswith("read")]
+    assert mark["style"] == "left:30.00%;top:30.00%;width:15.00%;height:10.00%"
+    assert mark["data-n"] == "1"
+
+
+def test_what_is_found_in_the_whole_picture_frames_nothing_and_hides_nothing(tmp_path):
+    rows = [a_result(findings=[a_finding(box=(0, 0, 200, 100), kind="image"), a_finding()])]
+    _, text, page = write(tmp_path, rows)
+    whole, _ = [a for a in page.all("span") if a.get("class", "").startswith("box")]
+    assert whole["class"] == "box known image whole"
+    assert re.search(r"\.box\.image\{border:0;box-shadow:none;pointer-events:none\}", text)
+    assert "1 whole picture: Acme" in "".join(page.text)
+
+
+def test_heat_maps_are_shown_with_the_finding_that_they_explain(tmp_path):
+    asked = []
+
+    def heat_map(number, result, place):
+        asked.append((number, result.path, place))
+        return np.full((40, 60, 3), 200, np.uint8) if place == 2 else None
+
+    unknown, known = a_finding(None, verdict="unknown"), a_finding()
+    rows = [a_result("a.jpg", [unknown, unknown, known])]
+    _, text, page = write(tmp_path, rows, heat_map=heat_map)
+    assert asked == [(0, "a.jpg", 2), (0, "a.jpg", 0), (0, "a.jpg", 1)]
+    assert len(page.all("img", alt="heat map")) == 1
+    assert re.search(r'<li class="known"(?:(?!</li>).)*alt="heat map"', text, re.DOTALL)
 
 
 def test_a_missing_reference_or_picture_is_no_error(tmp_path):

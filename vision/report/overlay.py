@@ -1,8 +1,8 @@
 """A picture with what was found drawn onto it: boxes with brand and probability, and a banner when it is a copy.
 
-Colours say the verdict (known green, ambiguous amber, unknown slate), thin lines are products. Every line has a dark edge and
-every label its own ground, so that they can be read on any picture; no label leaves the picture or, where there is room,
-covers another one.
+Colours say the verdict (known green, ambiguous amber, unknown slate), thin lines are products, thin dashes what was read. What is
+found in the picture as a whole has a label and no frame. Every line has a dark edge and every label its own ground, so that they
+can be read on any picture; no label leaves the picture or, where there is room, covers another one.
 """
 
 from __future__ import annotations
@@ -62,10 +62,17 @@ def draw_overlay(pixels: Pixels, result: Result) -> Pixels:
     line = max(2, round(max(width, height) / 400))
 
     # the surest last: where boxes cross, its line stays whole
-    findings = sorted(result.findings, key=lambda f: (f.kind == "logo", f.verdict == "known", f.probability))
+    findings = sorted(
+        result.findings, key=lambda f: (f.kind != "image", f.kind == "logo", f.verdict == "known", f.probability)
+    )
     boxes = [_placed(finding.box, scale, width, height) for finding in findings]
     for finding, box in zip(findings, boxes, strict=True):
-        _frame(draw, box, LOOKS[finding.verdict].line, line if finding.kind == "logo" else 1)
+        if finding.kind != "image":
+            _frame(draw, box, LOOKS[finding.verdict].line, line if finding.kind == "logo" else 1)
+        if finding.text is not None and finding.text.box is not None:
+            _dashes(
+                draw, _placed(finding.text.box, scale, width, height), LOOKS[finding.verdict].line, max(4, size // 2)
+            )
     taken: list[Rectangle] = []
     if result.copies:
         for claim in result.copies[:1]:
@@ -104,13 +111,15 @@ def percent(probability: float) -> str:
 
 
 def caption(finding: Finding) -> str:
-    """A finding in a few words: "Acme 97 %", "Acme or Apex?", "unknown logo"."""
+    """A finding in a few words: "Acme 97 %", "Acme or Apex?", "unknown logo", "whole picture: Acme 97 %"."""
+    if finding.verdict == "unknown":
+        return f"unknown {finding.kind}"
     if finding.brand is not None:
         product = f" {finding.product}" if finding.product else ""
-        return f"{finding.brand}{product} {percent(finding.probability)}"
-    if finding.verdict == "ambiguous":
-        return " or ".join(candidate.brand for candidate in finding.candidates[:2]) + "?"
-    return f"unknown {finding.kind}"
+        told = f"{finding.brand}{product} {percent(finding.probability)}"
+    else:
+        told = " or ".join(candidate.brand for candidate in finding.candidates[:2]) + "?"
+    return f"whole picture: {told}" if finding.kind == "image" else told
 
 
 def copy_caption(claims: Sequence[CopyClaim]) -> str:
@@ -142,6 +151,18 @@ def _frame(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, line: int)
     inner = (left + line, top + line, right - line, bottom - line)
     if inner[2] - inner[0] > 2 * line and inner[3] - inner[1] > 2 * line:
         draw.rectangle(inner, outline=EDGE)
+
+
+def _dashes(draw: ImageDraw.ImageDraw, box: Rectangle, colour: Colour, dash: int) -> None:
+    """A thin frame of dashes, dark between them."""
+    left, top, right, bottom = box
+    draw.rectangle(box, outline=EDGE)
+    for x in range(left, right + 1, 2 * dash):
+        for y in (top, bottom):
+            draw.line((x, y, min(x + dash - 1, right), y), fill=colour)
+    for y in range(top, bottom + 1, 2 * dash):
+        for x in (left, right):
+            draw.line((x, y, x, min(y + dash - 1, bottom)), fill=colour)
 
 
 def _label(

@@ -172,6 +172,7 @@ def _arrow_schema(pa: Any) -> Any:
             ("similarity", pa.float32()),
             ("probability", pa.float32()),
             ("reference", pa.string()),
+            ("read", pa.string()),
         ]
     )
     finding = pa.struct(
@@ -184,7 +185,7 @@ def _arrow_schema(pa: Any) -> Any:
             ("product", pa.string()),
             ("probability", pa.float32()),
             ("candidates", pa.list_(candidate)),
-            ("text", pa.struct([("string", pa.string()), ("confidence", pa.float32())])),
+            ("text", pa.struct([("string", pa.string()), ("confidence", pa.float32()), ("box", box)])),
         ]
     )
     claim = pa.struct(
