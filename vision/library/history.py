@@ -72,7 +72,10 @@ def compare(before: State, after: State) -> Change:
     """What changed from one state to another, of the same library or not."""
     old, new = {b.id: b for b in before.brands}, {b.id: b for b in after.brands}
     changed = [b for b in after.brands if b.id in old and old[b.id] != b]
-    was, now = {r.id: r for r in before.references}, {r.id: r for r in after.references}
+    # most references are the very objects that they were: those are not looked at again
+    same = {id(r) for r in before.references} & {id(r) for r in after.references}
+    was = {r.id: r for r in before.references if id(r) not in same}
+    now = {r.id: r for r in after.references if id(r) not in same}
     lists = {name for name in {*before.watch, *after.watch} if before.watch.get(name) != after.watch.get(name)}
     return Change(
         Ids.of(b.id for b in after.brands if b.id not in old),
@@ -80,7 +83,7 @@ def compare(before: State, after: State) -> Change:
         Ids.of(b.id for b in changed),
         Ids.of(key for key in now if key not in was),
         Ids.of(key for key in was if key not in now),
-        Ids.of(key for key, r in now.items() if key in was and was[key] is not r and _differs(was[key], r)),
+        Ids.of(key for key, r in now.items() if key in was and _differs(was[key], r)),
         Ids.of(sorted(lists)),
         tuple((old[b.id].name, b.name) for b in changed),
         before.embedder != after.embedder,

@@ -10,6 +10,7 @@ before it. Records and vectors are checked against their digests whenever a libr
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -163,40 +165,36 @@ def replay(folder: Path, segments: Sequence[Segment], embedder: EmbedderRecord) 
     held: dict[str, dict[str, Any]] = {"reference": references, "brand": brands, "watch": watch}
     blobs: dict[str, bytes | mmap.mmap] = {}
     vectors: dict[int, Half] = {}
-    for segment in segments:
-        vectors[segment.id] = np.zeros((0, embedder.dim), dtype=np.float16)
-        if "vectors" in segment.files:
-            vectors[segment.id] = read_vectors(folder, segment.files["vectors"])
-        blob = ""
-        if "thumbnails" in segment.files:
-            blob = segment.files["thumbnails"].name
-            blobs[blob] = map_file(folder, segment.files["thumbnails"])
-        row = 0
-        for record in read_rows(folder, segment.files["records"]):
-            if "drop" in record:
-                held[record["drop"]].pop(
-                    record["id"], None
-                )  # what was put and dropped between two merges is dropped from nothing
-            elif record["put"] == "reference":
-                reference = _reference(record, blob, Stored(segment.id, row))
-                references.pop(reference.id, None)  # one in place of another comes last, as its vectors do
-                references[reference.id] = reference
-                row += reference.vectors
-            elif record["put"] == "brand":
-                brands[record["id"]] = Brand(
-                    record["id"], record["name"], tuple(record.get("aliases", ())), bool(record.get("negative", False))
-                )
-            elif record["put"] == "watch":
-                watch[record["id"]] = tuple(record["brands"])
-            elif record["put"] == "number":
-                numbers[record["id"]] = int(record["last"])
-            else:
-                raise ValueError(f"{record['put']!r} is nothing that a library holds")
-        if row != len(vectors[segment.id]):
-            raise ValueError(f"{row} rows are named of {len(vectors[segment.id])}")
-    kept = list(references.values())
-    ordered, rows = grouped(tuple(brands.values()), kept, _gather(kept, vectors, embedder.dim))
-    return State(embedder, tuple(brands.values()), ordered, rows, blobs, watch, numbers)
+    with _uncollected():
+        for segment in segments:
+            vectors[segment.id] = np.zeros((0, embedder.dim), dtype=np.float16)
+            if "vectors" in segment.files:
+                vectors[segment.id] = read_vectors(folder, segment.files["vectors"])
+            blob = ""
+            if "thumbnails" in segment.files:
+                blob = segment.files["thumbnails"].name
+                blobs[blob] = map_file(folder, segment.files["thumbnails"])
+            row = 0
+            for record in read_rows(folder, segment.files["records"]):
+                put = record.get("put")
+                if put == "reference":
+                    reference = _reference(record, blob, Stored(segment.id, row))
+                    references.pop(reference.id, None)  # one in place of another comes last, as its vectors do
+                    references[reference.id] = reference
+                    row += reference.vectors
+                elif put == "brand":
+                    brands[record["id"]] = _brand(record)
+                elif put == "watch":
+                    watch[record["id"]] = tuple(record["brands"])
+                elif put == "number":
+                    numbers[record["id"]] = int(record["last"])
+                else:  # what was put and dropped again before a merge is not there
+                    held[record["drop"]].pop(record["id"], None)
+            if row != len(vectors[segment.id]):
+                raise ValueError(f"{row} rows are named of {len(vectors[segment.id])}")
+        kept = list(references.values())
+        ordered, rows = grouped(tuple(brands.values()), kept, _gather(kept, vectors, embedder.dim))
+        return State(embedder, tuple(brands.values()), ordered, rows, blobs, watch, numbers)
 
 
 def read_rows(folder: Path, entry: FileEntry) -> list[dict[str, Any]]:
@@ -237,6 +235,18 @@ def map_file(folder: Path, entry: FileEntry) -> bytes | mmap.mmap:
             raise LibraryError("damaged", what, path=str(folder), hint=RESTORE)
         # nothing cannot be mapped
         return mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's garbage collector, which would walk over 100,000 fresh references again and again, for nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Pictures:
@@ -315,6 +325,10 @@ def _reference_row(r: Reference) -> dict[str, Any]:
         "thumbnail": r.thumbnail and r.thumbnail[1:],
     }
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _brand(row: Mapping[str, Any]) -> Brand:
+    return Brand(row["id"], row["name"], tuple(row.get("aliases", ())), bool(row.get("negative", False)))
 
 
 def _reference(row: Mapping[str, Any], blob: str, stored: Stored) -> Reference:

@@ -153,21 +153,25 @@ class State:
 
     def check(self, path: Path) -> None:
         """Raise LibraryError (damaged) unless the parts belong together."""
+        references = self.references
         places = {brand.id: place for place, brand in enumerate(self.brands)}
         negative = {brand.id for brand in self.brands if brand.negative}
-        order = [places.get(reference.brand_id, -1) for reference in self.references]
-        rows = sum(reference.vectors for reference in self.references)
+        order = np.array([places.get(r.brand_id, -1) for r in references], dtype=np.int64)
+        counts = [r.vectors for r in references]
+        ends: dict[str, int] = {}
+        for thumbnail in [r.thumbnail for r in references if r.thumbnail is not None]:
+            blob, offset, size, _ = thumbnail
+            if offset + size > ends.get(blob, 0):
+                ends[blob] = offset + size
         whole = (
             len(places) == len(self.brands)
-            and len({reference.id for reference in self.references}) == len(self.references)
-            and -1 not in order
-            and order == sorted(order)
-            and all(reference.vectors > 0 for reference in self.references)
-            and all((r.kind == "negative") == (r.brand_id in negative) for r in self.references)
-            and self.vectors.shape == (rows, self.embedder.dim)
-            and all(
-                t.offset + t.size <= len(self.blobs.get(t.blob, b"")) for r in self.references if (t := r.thumbnail)
-            )
+            and len({r.id for r in references}) == len(references)
+            and bool((np.diff(order, prepend=0) >= 0).all())
+            and min(counts, default=1) > 0
+            and {r.id for r in references if r.kind == "negative"}
+            == {r.id for r in references if r.brand_id in negative}
+            and self.vectors.shape == (sum(counts), self.embedder.dim)
+            and all(end <= len(self.blobs.get(blob, b"")) for blob, end in ends.items())
             and all(brand_id in places for ids in self.watch.values() for brand_id in ids)
         )
         if not whole:
