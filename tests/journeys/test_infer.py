@@ -85,6 +85,24 @@ def test_overlays_page_and_record_are_there(scanned):
     assert record["counts"]["failed"] == 3
 
 
+def test_heat_maps_are_made_on_request_and_again_when_lost(run, shop, tmp_path):
+    out = tmp_path / "out"
+    picture = min(p for p in shop.iterdir() if p.name.startswith("cans"))
+    assert run("scan", picture, "--out", out, "--heat-maps").returncode == 0
+    (row,) = rows_of(out)
+    explained = [
+        f"0000000-cans-{place}.png"
+        for place, finding in enumerate(row["findings"])
+        if finding["verdict"] != "unknown" and finding["candidates"][0]["reference"]
+    ]
+    made = {path.name: path.read_bytes() for path in (out / "heat-maps").iterdir()}
+    assert sorted(made) == sorted(explained) != []
+    assert (out / "report.html").read_text(encoding="utf-8").count('alt="heat map"') == len(made)
+    (out / "heat-maps" / explained[0]).unlink()
+    assert run("scan", picture, "--out", out, "--heat-maps", "--resume").returncode == 0
+    assert {path.name: path.read_bytes() for path in (out / "heat-maps").iterdir()} == made
+
+
 def test_the_summary_is_on_stdout_and_all_else_on_stderr(scanned):
     done, _ = scanned
     assert "pictures" in done.stdout

@@ -13,12 +13,17 @@ from report_fakes import EVIL, a_claim, a_failure, a_finding, a_result
 from vision import errors
 from vision.errors import DatasetError
 from vision.report.rows import complete_rows, read_rows, row_schema, to_csv, to_parquet, write_row
-from vision.values import Candidate, CopyClaim, Finding, Fingerprint, Result
+from vision.values import Candidate, CopyClaim, Finding, Fingerprint, Reading, Result
 
 VALIDATOR = jsonschema.Draft202012Validator(row_schema())
 ROWS = [
     a_result(
-        findings=[a_finding(), a_finding(None, verdict="unknown"), a_finding(verdict="ambiguous")], copies=[a_claim()]
+        findings=[
+            a_finding(text_box=(12.0, 22.0, 58.0, 48.0)),
+            a_finding(None, verdict="unknown"),
+            a_finding(verdict="ambiguous", reference=None),
+        ],
+        copies=[a_claim()],
     ),
     a_failure(),
     a_result(EVIL, [a_finding(EVIL)], [a_claim(EVIL)]),
@@ -48,6 +53,7 @@ def test_the_schema_names_every_field_and_code_there_is():
     for part, noun in {
         "finding": Finding,
         "candidate": Candidate,
+        "text": Reading,
         "copy": CopyClaim,
         "fingerprint": Fingerprint,
     }.items():
@@ -69,6 +75,10 @@ def test_the_schema_names_every_field_and_code_there_is():
         lambda row: row["findings"][0].update(probability=1.2),
         lambda row: row["findings"][0].update(verdict="sure"),
         lambda row: row["findings"][0].update(candidates=[row["findings"][0]["candidates"][0]] * 6),
+        lambda row: row["findings"][0]["candidates"][0].update(similarity=None),
+        lambda row: row["findings"][2]["candidates"][0].update(similarity=0.5),
+        lambda row: row["findings"][0]["candidates"][0].update(read=["ACME"]),
+        lambda row: row["findings"][0]["text"].update(box=[1, 2, 3]),
         lambda row: row["copies"][0].update(distance=-1),
     ],
 )
