@@ -20,7 +20,8 @@ from vision.images import read_picture
 from vision.images.find import Finder
 from vision.report.overlay import save_overlay
 from vision.report.rows import write_row
-from vision.scan import DECODE_SIDE, Item, Scanner, crop_of
+from vision.recognise import crop_of
+from vision.scan import DECODE_SIDE, Item, Scanner
 
 
 def main() -> None:

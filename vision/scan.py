@@ -26,15 +26,16 @@ from vision.errors import PictureError, UsageError
 from vision.images import read_picture
 from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
-from vision.values import Box, CopyClaim, Detections, Failure, Finding, Match, Picture, Result, Verdict
-from vision.verdict import Calibration, OperatingPoint, decide
-from vision.verdict.evidence import Evidence
+from vision.recognise import Place, Recogniser, Sighting, Text, crop_of
+from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
+from vision.verdict import Calibration, OperatingPoint, decide, join_lockups
 
 if TYPE_CHECKING:
     from vision.copies import CopyDescription, CopyIndex, ScanIndex
     from vision.detect import Detector
     from vision.detect.looks import Tiles, Views
     from vision.embed import Embedder
+    from vision.embed.occlusion import HeatMap
     from vision.library import Library
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,6 @@ R = TypeVar("R")
 # A picture is decoded at the smallest scale whose longest side is at least this. The detector sees 416 to 640 px and finds
 # marks from about 10 px there, which are 20 px and more here: enough for their crop.
 DECODE_SIDE = 1280
-# Boxes are loose and marks touch their edge: crops are taken with this margin, as those of the library's photo references are.
-CROP_PADDING = 0.075
-NEIGHBORS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,9 @@ class Scanner:
     tiles: "off", "auto" or n: look also at n × n overlapping tiles of large pictures, for small marks. views: "off", "flip",
     "turns" or "all": look at everything mirrored and turned too. Both multiply the detector's time (see `Detector.detect`).
     embedder: "NAME/TAG" or a path of another open_clip model (extra `train`); the library must be made with it.
+    text: "auto" reads names where pictures alone leave a doubt, "always" wherever letters could be, "off" never.
+    verdict: a folder that `vision calibrate` made; the shipped calibration by default. watch: brands, or a file or named list of
+    the library with them: only these can be named, the others still compete.
     device: auto, cpu, cuda or cuda:i. threads: workers, by default one for each core. batch: pictures a worker takes at once.
     false_alarms: share of brand-free pictures that may carry a known brand, in [0, 1]. min_score: keep detections from this
     score on; by default the detector's operating point. max_pixels: larger pictures fail unread.
@@ -93,6 +94,9 @@ class Scanner:
         tiles: Tiles = "off",
         views: Views = "off",
         embedder: str | Path | Embedder | None = None,
+        text: Text = "auto",
+        verdict: str | Path | None = None,
+        watch: str | Path | Sequence[str] | None = None,
         device: str = "auto",
         threads: int | None = None,
         batch: int = 4,
@@ -100,12 +104,13 @@ class Scanner:
         min_score: float | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        from vision import weights
         from vision.copies import CopyIndex
         from vision.detect import Detector
         from vision.detect.looks import check
         from vision.embed import Embedder
         from vision.library import Library
+        from vision.library.watch import resolve_watch
+        from vision.text import TextReader
 
         check(tiles, views)
         if size is not None and isinstance(detector, Detector):
@@ -118,9 +123,7 @@ class Scanner:
             raise UsageError("bad_option", f"a batch of {batch} pictures is none")
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError("bad_option", f"a score of {min_score} is not between 0 and 1")
-        verdict = weights.load("verdict")
-        self.operating_point = OperatingPoint.from_card(verdict.card, false_alarms)
-        self.calibration = Calibration.from_card(verdict.card)
+        card, checksum = read_verdict(verdict)
         self.detector = (
             detector if isinstance(detector, Detector) else Detector.load(detector, size=size, device=device)
         )
@@ -132,6 +135,13 @@ class Scanner:
             self.library = Library.default(embedder=self.embedder)
         else:
             self.library = Library.open(library, embedder=self.embedder)
+        self.calibrations = {name: Calibration.from_card(part) for name, part in card["calibrations"].items()}
+        reader = None if text == "off" else TextReader.load(device=device)
+        self.recogniser = Recogniser(
+            self.embedder, self.library, reader, text=text, vision_alone=self.calibrations["vision"]
+        )
+        self.watched = None if watch is None else resolve_watch(self.library, watch)
+        self.operating_point = OperatingPoint.from_card(card, false_alarms, watched=self.watched)
         self.find_copies = copies is not False
         self.copies: CopyIndex | None = None
         if isinstance(copies, CopyIndex):
@@ -146,8 +156,10 @@ class Scanner:
             "detector": self.detector.checksum,
             "embedder": self.embedder.checksum,
             "library": self.library.checksum,
-            "verdict": verdict.checksums["card.json"],
+            "verdict": checksum,
         }
+        if reader is not None:
+            self.checksums["text"] = reader.checksum
         if self.copies is not None:
             self.checksums["copies"] = self.copies.checksum
 
@@ -209,7 +221,7 @@ class Scanner:
                 findings=next(found),
                 quality=measure(picture),
                 fingerprint=description.fingerprint if description else None,
-                degraded=("text",),  # reading joins in a later version; rows made without it say so
+                degraded=() if self.recogniser.reader else ("text",),
             )
             examined.append(Examined(result, picture, description))
         return examined
@@ -234,31 +246,62 @@ class Scanner:
         if not pictures:
             return []
         detections = self.detector.detect(pictures, min_score=self.min_score, tiles=self.tiles, views=self.views)
-        crops = [
-            crop_of(picture, box)
-            for picture, found in zip(pictures, detections, strict=True)
-            for box, kind in zip(found.boxes, found.kinds, strict=True)
-            if kind == "logo"
-        ]
-        embeddings = self.embedder.embed_images(crops)
-        matches = iter(self.library.search_embeddings(embeddings, k=NEIGHBORS))
-        background = iter(nearest_background(embeddings, self.embedder.background))
-        return [
-            tuple(self._finding(found, i, picture, matches, background) for i in range(len(found)))
+        places = [
+            [
+                Place(picture, box, float(score), "product" if kind == "product" else "logo")
+                for box, score, kind in zip(found.boxes, found.scores, found.kinds, strict=True)
+            ]
             for picture, found in zip(pictures, detections, strict=True)
         ]
+        seen = iter(self.recogniser.see([place for row in places for place in row]))
+        found = [[self._finding(place, next(seen)) for place in row] for row in places]
+        self._look_at_wholes(pictures, found)
+        return [tuple(join_lockups(row)) for row in found]
 
-    def _finding(
-        self, found: Detections, i: int, picture: Picture, matches: Iterator[list[Match]], background: Iterator[float]
-    ) -> Finding:
-        left, top, right, bottom = geometry.clip(found.boxes[i : i + 1], picture.width, picture.height)[0].tolist()
-        score = float(found.scores[i])
-        if found.kinds[i] == "product":
-            # a product subject is located; naming it needs product references, which the library does not hold yet
-            return Finding("product", (left, top, right, bottom), score, "unknown", None, None, 0.0)
-        evidence = Evidence(next(matches), next(background), min(right - left, bottom - top), score)
-        verdict = decide(evidence, self.calibration, self.operating_point)
-        return _as_finding((left, top, right, bottom), score, verdict)
+    def _look_at_wholes(self, pictures: Sequence[Picture], found: list[list[Finding]]) -> None:
+        """Look up as a whole the pictures in which nothing was named: those that are a logo themselves."""
+        open_ = [i for i, row in enumerate(found) if all(f.verdict != "known" for f in row)]
+        wholes = [Place.whole(pictures[i]) for i in open_]
+        for i, place, seen in zip(open_, wholes, self.recogniser.look(wholes), strict=True):
+            finding = self._finding(place, seen)
+            if finding.verdict != "unknown":  # a picture as such is always there: only a brand is news
+                found[i].append(finding)
+
+    def _finding(self, place: Place, seen: Sighting) -> Finding:
+        left, top, right, bottom = geometry.clip(place.box[None], place.picture.width, place.picture.height)[0].tolist()
+        verdict = self.judge(seen)
+        return Finding(
+            place.kind,
+            (left, top, right, bottom),
+            place.score,
+            verdict.name,
+            verdict.brand,
+            verdict.product,
+            verdict.probability,
+            verdict.candidates,
+            seen.reading,
+        )
+
+    def judge(self, seen: Sighting) -> Verdict:
+        """The verdict on what was seen, by the calibration for what was done: with reading or without."""
+        return decide(seen.evidence, self.calibrations["both" if seen.was_read else "vision"], self.operating_point)
+
+    def heat_map(self, source: Any, finding: Finding) -> HeatMap | None:
+        """Which parts of a finding carry its similarity to the reference that it is nearest to, by covering them one at a time.
+
+        source: the picture that it was found in, as `scan` takes it, or a Picture. `drops` of the answer is (h, w) float32 over
+        the crop that was compared: by how much the cosine falls where that place is covered. None when the finding has no
+        reference, as brands known by name only have none. Costs some 0.1 s of one core.
+        Raises PictureError, UsageError (bad_option) when the library has no such reference.
+        """
+        from vision.embed.occlusion import explain
+
+        reference = finding.candidates[0].reference if finding.candidates else None
+        if reference is None:
+            return None
+        picture = read_picture(source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE)
+        crop = crop_of(picture, np.array(finding.box, dtype=np.float32))
+        return explain(crop, self.library.vectors(reference), self.embedder)
 
     def _claim(self, examined: Examined, seen: ScanIndex | None) -> Examined:
         """The copies of one examined picture, in the index given and among the pictures before it."""
@@ -274,27 +317,18 @@ class Scanner:
         return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
 
 
-def crop_of(picture: Picture, box: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The decoded pixels under a box given at full scale, with the margin that the library's photo references have too."""
-    wide, high = picture.scale
-    padded = geometry.pad(np.asarray(box, dtype=np.float32)[None], CROP_PADDING, picture.width, picture.height)[0]
-    return geometry.crop(picture.pixels, padded / np.array([wide, high, wide, high], dtype=np.float32))
+def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:
+    """The card of a calibration and its checksum; of the shipped one when no folder is named.
 
+    Raises WeightsError (missing, unknown_card, and for the shipped one wrong_checksum).
+    """
+    from vision import weights
 
-def nearest_background(
-    embeddings: np.ndarray[Any, np.dtype[np.float32]], background: np.ndarray[Any, np.dtype[np.float32]]
-) -> list[float]:
-    """Cosine of each (n, d) embedding to the nearest of (b, d) background patches; 0 when there are none."""
-    if not len(background):
-        return [0.0] * len(embeddings)
-    nearest: list[float] = (embeddings @ background.T).max(axis=1).tolist()
-    return nearest
-
-
-def _as_finding(box: Box, score: float, verdict: Verdict) -> Finding:
-    return Finding(
-        "logo", box, score, verdict.name, verdict.brand, verdict.product, verdict.probability, verdict.candidates
-    )
+    if folder is None:
+        shipped = weights.load("verdict")
+        return shipped.card, shipped.checksums["card.json"]
+    model = weights.load_folder(Path(folder))
+    return model.card, weights.digest(model.folder / "card.json")
 
 
 def _item(source: Any, number: int) -> Item:

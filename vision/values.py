@@ -69,12 +69,16 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One brand that a crop resembles: its best reference. similarity: cosine in [-1, 1], higher is closer."""
+    """One brand that a crop resembles: its best reference. similarity: cosine in [-1, 1], higher is closer.
+
+    negative: no brand, but something that looks like one ("looks like, is not").
+    """
 
     brand: str
     product: str | None
     reference: str
     similarity: float
+    negative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +137,17 @@ class NameMatch:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A brand that a finding may show. probability: calibrated, in [0, 1]."""
+    """A brand that a finding may show. probability: calibrated, in [0, 1].
+
+    similarity, reference: of its nearest picture; null when the brand is known by name only. read: what was read in the crop
+    that fits its name, null when nothing does.
+    """
 
     brand: str
-    similarity: float
+    similarity: float | None
     probability: float
-    reference: str
+    reference: str | None
+    read: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,12 +317,22 @@ def _finding_to_dict(finding: Finding) -> dict[str, Any]:
         "product": finding.product,
         "probability": finding.probability,
         "candidates": [
-            {"brand": c.brand, "similarity": c.similarity, "probability": c.probability, "reference": c.reference}
+            {
+                "brand": c.brand,
+                "similarity": c.similarity,
+                "probability": c.probability,
+                "reference": c.reference,
+                "read": c.read,
+            }
             for c in finding.candidates
         ],
         "text": None
         if finding.text is None
-        else {"string": finding.text.string, "confidence": finding.text.confidence},
+        else {
+            "string": finding.text.string,
+            "confidence": finding.text.confidence,
+            "box": None if finding.text.box is None else list(finding.text.box),
+        },
     }
 
 
@@ -328,9 +347,9 @@ def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
         product=row["product"],
         probability=row["probability"],
         candidates=tuple(
-            Candidate(c["brand"], c["similarity"], c["probability"], c["reference"]) for c in row["candidates"]
+            Candidate(c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read")) for c in row["candidates"]
         ),
-        text=None if text is None else Reading(text["string"], text["confidence"]),
+        text=None if text is None else Reading(text["string"], text["confidence"], _optional_box(text.get("box"))),
     )
 
 
@@ -355,8 +374,8 @@ def _claim_from_dict(row: Mapping[str, Any]) -> CopyClaim:
         kind=row["kind"],
         distance=row["distance"],
         probability=row["probability"],
-        box=None if row["box"] is None else _box(row["box"]),
-        source_box=None if row["source_box"] is None else _box(row["source_box"]),
+        box=_optional_box(row["box"]),
+        source_box=_optional_box(row["source_box"]),
         first_seen=row["first_seen"],
         owner=row["owner"],
     )
@@ -365,3 +384,7 @@ def _claim_from_dict(row: Mapping[str, Any]) -> CopyClaim:
 def _box(values: Sequence[float]) -> Box:
     left, top, right, bottom = values
     return (left, top, right, bottom)
+
+
+def _optional_box(values: Sequence[float] | None) -> Box | None:
+    return None if values is None else _box(values)

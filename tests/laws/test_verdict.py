@@ -8,32 +8,86 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.errors import UsageError
-from vision.values import Match
+from vision.values import Match, NameMatch
 from vision.verdict import Calibration, OperatingPoint, decide
-from vision.verdict.calibrate import shares, sigmoid
-from vision.verdict.evidence import Evidence, features
+from vision.verdict.calibrate import sigmoid, softmax
+from vision.verdict.evidence import Evidence, contenders, features
 
-CALIBRATION = Calibration((6.0, 9.0, 0.2, 0.1), -5.0, 0.08)
+CALIBRATION = Calibration((6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0)
+
+
+def seen(brand, similarity, *, negative=False):
+    return Match(brand, None, f"{brand}/0", similarity, negative)
+
+
+def read(brand, score, *, accepted=False):
+    return NameMatch(brand, brand, brand.upper(), score, accepted, 0, 0.9, (0.0, 0.0, 9.0, 9.0))
+
 
 similarities = st.lists(st.floats(-1, 1), min_size=1, max_size=8).map(lambda s: sorted(s, reverse=True))
+scores = st.lists(st.floats(-9, 9), max_size=4)
 evidences = st.builds(
-    lambda s, background, side, score: Evidence(
-        [Match(f"brand {i}", None, f"brand-{i}/0", v) for i, v in enumerate(s)], background, side, score
+    lambda near, names, background, side, score, brands: Evidence(
+        [seen(f"brand {i}", v) for i, v in enumerate(near)],
+        background,
+        side,
+        score,
+        [read(f"brand {2 * i}", v, accepted=v >= 0) for i, v in enumerate(names)],
+        brands,
     ),
     similarities,
+    scores,
     st.floats(-1, 1),
     st.floats(0, 4000),
     st.floats(0, 1),
+    st.integers(0, 100_000),
 )
 thresholds = st.floats(0.01, 1.0)
 
 
 @given(evidences)
-def test_probabilities_are_shares_of_at_most_one(evidence):
-    probabilities = CALIBRATION.probabilities(evidence)
+def test_probabilities_are_shares_of_at_most_one_best_first(evidence):
+    probabilities = np.array([p for _, p in CALIBRATION.ranked(evidence)])
     assert (probabilities >= 0).all()
     assert probabilities.sum() <= 1 + 1e-9
     assert (np.diff(probabilities) <= 1e-12).all()
+
+
+@given(evidences)
+def test_every_brand_that_was_seen_or_read_contends_once(evidence):
+    brands = [c.brand for c, _ in CALIBRATION.ranked(evidence)]
+    assert len(brands) == len(set(brands))
+    assert set(brands) == {m.brand for m in evidence.matches} | {n.brand for n in evidence.names}
+
+
+@given(evidences, st.floats(0, 9))
+def test_reading_the_best_brands_name_never_makes_it_less_probable(evidence, score):
+    best, before = CALIBRATION.ranked(
+        Evidence(evidence.matches, evidence.background, evidence.short_side, evidence.score)
+    )[0]
+    named = Evidence(
+        evidence.matches,
+        evidence.background,
+        evidence.short_side,
+        evidence.score,
+        [read(best.brand, score, accepted=True)],
+    )
+    first, after = CALIBRATION.ranked(named)[0]
+    assert first.brand == best.brand
+    assert after >= before - 1e-12
+
+
+@given(evidences)
+def test_a_larger_library_never_makes_a_brand_more_probable(evidence):
+    grown = Evidence(
+        evidence.matches,
+        evidence.background,
+        evidence.short_side,
+        evidence.score,
+        evidence.names,
+        10 * evidence.brands + 1000,
+    )
+    assert CALIBRATION.ranked(grown)[0][1] <= CALIBRATION.ranked(evidence)[0][1] + 1e-12
 
 
 @given(evidences, thresholds, thresholds)
@@ -63,25 +117,65 @@ def test_an_empty_library_says_unknown():
 
 
 def test_two_brands_within_reach_are_ambiguous():
-    near = [Match("A", None, "a/0", 0.80), Match("B", None, "b/0", 0.799), Match("C", None, "c/0", 0.1)]
-    verdict = decide(
-        Evidence(near, 0.1, 120, 0.9), Calibration((9.0, 0.0, 0.0, 0.0), 0.0, 0.02), OperatingPoint(0.9, 0.01)
-    )
+    near = [seen("A", 0.80), seen("B", 0.799), seen("C", 0.1)]
+    sharp = Calibration((9.0, *([0.0] * 10)), 0.0, 0.02)
+    verdict = decide(Evidence(near, 0.1, 120, 0.9), sharp, OperatingPoint(0.9, 0.01))
     assert verdict.name == "ambiguous"
     assert [c.brand for c in verdict.candidates] == ["A", "B", "C"]
 
 
 def test_the_background_counts_against_a_brand():
-    near = [Match("A", None, "a/0", 0.7), Match("B", None, "b/0", 0.4)]
-    plain = CALIBRATION.probabilities(Evidence(near, 0.0, 80, 0.8))[0]
-    textured = CALIBRATION.probabilities(Evidence(near, 0.6, 80, 0.8))[0]
+    near = [seen("A", 0.7), seen("B", 0.4)]
+    plain = CALIBRATION.ranked(Evidence(near, 0.0, 80, 0.8))[0][1]
+    textured = CALIBRATION.ranked(Evidence(near, 0.6, 80, 0.8))[0][1]
     assert textured < plain
 
 
+def test_a_brand_that_has_no_picture_is_named_when_it_is_read():
+    evidence = Evidence([seen("A", 0.2)], 0.0, 80, 0.8, [read("By Name", 6, accepted=True)])
+    verdict = decide(evidence, CALIBRATION, OperatingPoint(0.3, 0.01))
+    assert (verdict.name, verdict.brand) == ("known", "By Name")
+    best = verdict.candidates[0]
+    assert (best.similarity, best.reference, best.read) == (None, None, "BY NAME")
+
+
+def test_a_name_settles_what_two_similar_pictures_leave_open():
+    near = [seen("A", 0.80), seen("B", 0.79)]
+    assert CALIBRATION.ranked(Evidence(near, 0.1, 80, 0.8))[0][0].brand == "A"
+    assert CALIBRATION.ranked(Evidence(near, 0.1, 80, 0.8, [read("B", 5, accepted=True)]))[0][0].brand == "B"
+
+
+def test_what_resembles_a_negative_reference_most_is_unknown():
+    near = [seen("recycling sign", 0.95, negative=True), seen("A", 0.90)]
+    verdict = decide(
+        Evidence(near, 0.1, 80, 0.8, [read("recycling sign", 9, accepted=True)]), CALIBRATION, OperatingPoint(0.01, 1)
+    )
+    assert verdict.name == "unknown"
+    assert [c.brand for c in verdict.candidates] == ["A"]
+
+
+def test_only_watched_brands_are_named_and_the_others_still_compete():
+    evidence = Evidence([seen("A", 0.9), seen("B", 0.5)], 0.0, 200, 0.9)
+    assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01)).brand == "A"
+    assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, watched={"A"})).brand == "A"
+    assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, watched={"B"})).name == "unknown"
+
+
+def test_a_brand_can_have_a_higher_bar_of_its_own():
+    evidence = Evidence([seen("A", 0.9), seen("B", 0.5)], 0.0, 200, 0.9)
+    probability = CALIBRATION.ranked(evidence)[0][1]
+    assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, {"A": probability})).brand == "A"
+    assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, {"A": probability + 1e-6})).brand is None
+
+
 def test_features_are_those_of_the_formula():
-    near = [Match("A", None, "a/0", 0.7), Match("B", None, "b/0", 0.4)]
-    found = features(Evidence(near, 0.2, 64, 0.75))
-    assert found == pytest.approx([0.6, 0.3, 6.0, math.log(3)])
+    evidence = Evidence(
+        [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)], 0.2, 64, 0.75, [read("A", -1), read("D", 2)], 1000
+    )
+    a, b, c, d = contenders(evidence)
+    assert d.similarity == 0.1
+    found = features(evidence, a, [b, c, d])
+    assert found == pytest.approx([0.6, 0.3, 0.5, 6.0, math.log(3), 2.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
 
 
 @given(st.floats(-700, 700))
@@ -91,7 +185,7 @@ def test_sigmoid_agrees_with_its_definition(logit):
 
 @given(similarities, st.floats(0.01, 2))
 def test_shares_sum_to_one(values, temperature):
-    assert shares(values, temperature).sum() == pytest.approx(1)
+    assert softmax(np.array(values) / temperature).sum() == pytest.approx(1)
 
 
 CARD = {"least_probability": 0.5, "alarms": {"pictures": 200, "highest": [0.99, 0.9, 0.8, 0.7, 0.3]}}
@@ -116,9 +210,9 @@ def test_a_rate_that_is_no_share_is_refused(rate):
 
 
 def test_a_calibration_survives_its_card():
-    assert Calibration.from_card({"calibration": CALIBRATION.to_card()}) == CALIBRATION
+    assert Calibration.from_card(CALIBRATION.to_card()) == CALIBRATION
 
 
 def test_a_card_with_other_features_is_refused():
     with pytest.raises(ValueError, match="other"):
-        Calibration.from_card({"calibration": CALIBRATION.to_card() | {"features": ["other"]}})
+        Calibration.from_card(CALIBRATION.to_card() | {"features": ["other"]})

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vision import __version__
-from vision.cli import copies, datasets, evaluate, library, scan, train, weights
+from vision.cli import calibrate, copies, datasets, evaluate, library, scan, train, weights
 from vision.errors import UsageError, VisionError
 
 INTERRUPTED = 130
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vision {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for room in (scan, library, copies, datasets, train, evaluate, weights):
+    for room in (scan, library, copies, calibrate, datasets, train, evaluate, weights):
         room.register(commands)
     return parser
 

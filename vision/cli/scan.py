@@ -30,6 +30,7 @@ EXAMPLE = "python infer.py datasets/samples --out vision-out"
 SCAN_SCHEMA = "vision.scan/1"
 # Rows reach the disk at least this often, so that a kill loses little; each flush is one system call.
 FLUSH_ROWS = 8
+HEAT_MAPS = "heat-maps"  # their folder, beside the overlays
 PAGE_SIDE = 640  # the page shows pictures at up to 480 px, and crops of them
 
 
@@ -63,6 +64,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--embedder", metavar="NAME/TAG", help="another open_clip model (extra train); the library must match"
     )
     parser.add_argument(
+        "--text",
+        choices=("auto", "always", "off"),
+        default="auto",
+        help="read names: where pictures alone leave a doubt, wherever letters could be, never (auto)",
+    )
+    parser.add_argument("--watch", metavar="FILE", help="name only the brands of this file or of the library's list")
+    parser.add_argument("--verdict", metavar="DIR", help="a calibration of your own (vision calibrate)")
+    parser.add_argument(
         "--false-alarms",
         type=float,
         default=0.01,
@@ -85,6 +94,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlays", action=yes_no, default=True, help="pictures with boxes drawn")
     parser.add_argument("--report", action=yes_no, default=True, help="one HTML page")
     parser.add_argument(
+        "--heat-maps",
+        action="store_true",
+        help="show which parts of each known or ambiguous finding carry it (some 0.1 s of one core each)",
+    )
+    parser.add_argument(
         "--format", choices=("jsonl", "parquet", "csv"), default="jsonl", help="results besides results.jsonl"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -106,6 +120,9 @@ def run(args: argparse.Namespace) -> int:
         tiles=args.tiles,
         views=args.views,
         embedder=args.embedder,
+        text=args.text,
+        verdict=args.verdict,
+        watch=args.watch,
         device=args.device,
         threads=args.threads,
         batch=args.batch,
@@ -155,6 +172,8 @@ def _settings(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
         "views": scanner.views,
         "max_pixels": args.max_pixels,
         "find_copies": scanner.find_copies,
+        "text": args.text,
+        "watch": None if scanner.watched is None else sorted(scanner.watched),
         "library": args.library,
         "copies": args.copies,
         "inputs": list(args.inputs),
@@ -171,12 +190,12 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
     record = _record(args, scanner)
     finder = Finder(inputs)
     items = _items(finder)
-    done = _take_up(args, rows_path, record, items, seen) if args.resume else 0
+    done = _take_up(args, scanner, rows_path, record, items, seen) if args.resume else 0
     _write_json(args.out / "scan.json", record)
     interrupted = False
-    with rows_path.open("ab") as rows, _progress(inputs, done) as advance, _Overlays(args) as overlays:
+    with rows_path.open("ab") as rows, _progress(inputs, done) as advance, _Drawings(args, scanner) as drawings:
         try:
-            _write_rows(scanner, items, seen, rows, advance, overlays, done)
+            _write_rows(scanner, items, seen, rows, advance, drawings, done)
         except KeyboardInterrupt:
             interrupted = True
     from vision.report.rows import read_rows
@@ -211,7 +230,7 @@ def _write_rows(
     seen: ScanIndex | None,
     rows: BinaryIO,
     advance: _Advance,
-    overlays: _Overlays,
+    drawings: _Drawings,
     done: int,
 ) -> None:
     from vision.report.rows import write_row
@@ -222,7 +241,7 @@ def _write_rows(
             rows.write(write_row(examined.result))
             if number % FLUSH_ROWS == 0:
                 rows.flush()
-            overlays.add(number, examined.result, examined.picture)
+            drawings.add(number, examined.result, examined.picture)
             advance(examined.result)
     finally:
         stream.close()  # type: ignore[attr-defined]  # a generator: its workers end before the rows are counted
@@ -235,7 +254,12 @@ def _items(finder: Finder) -> Iterator[Item]:
 
 
 def _take_up(
-    args: argparse.Namespace, rows_path: Path, record: dict[str, Any], items: Iterator[Item], seen: ScanIndex | None
+    args: argparse.Namespace,
+    scanner: Scanner,
+    rows_path: Path,
+    record: dict[str, Any],
+    items: Iterator[Item],
+    seen: ScanIndex | None,
 ) -> int:
     """Go on where an earlier scan stopped: cut a torn row, check that nothing changed, remember its pictures; rows done."""
     from vision.report.rows import complete_rows, read_rows
@@ -263,7 +287,7 @@ def _take_up(
     count, offset = complete_rows(rows_path)
     with rows_path.open("r+b") as rows:
         rows.truncate(offset)
-    missing = _Overlays(args)
+    missing = _Drawings(args, scanner)
     with missing:
         for number, result in enumerate(read_rows(rows_path)):
             item = next(items, None)
@@ -279,18 +303,22 @@ def _take_up(
     return count
 
 
-class _Overlays:
-    """Overlays drawn beside the scan by one thread, at most a few waiting, so that memory stays flat."""
+class _Drawings:
+    """Overlays and heat maps made beside the scan, at most a few waiting, so that memory stays flat."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.folder: Path | None = args.out / "overlays" if args.overlays else None
-        self.max_pixels: int = args.max_pixels
-        self.pool = ThreadPoolExecutor(1, thread_name_prefix="vision-overlay")
+    def __init__(self, args: argparse.Namespace, scanner: Scanner) -> None:
+        self.overlays: Path | None = args.out / "overlays" if args.overlays else None
+        self.heat_maps: Path | None = args.out / HEAT_MAPS if args.heat_maps else None
+        self.scanner = scanner
+        # an overlay is drawn in the time that a picture takes to be examined by many threads; heat maps are not
+        threads = scanner.threads if args.heat_maps else 1
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="vision-drawing")
         self.waiting: list[Future[None]] = []
 
-    def __enter__(self) -> _Overlays:
-        if self.folder is not None:
-            self.folder.mkdir(exist_ok=True)
+    def __enter__(self) -> _Drawings:
+        for folder in (self.overlays, self.heat_maps):
+            if folder is not None:
+                folder.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -298,29 +326,55 @@ class _Overlays:
         self.pool.shutdown()
 
     def add(self, number: int, result: Result, picture: Picture | None) -> None:
-        """Draw the overlay of one row, soon."""
-        if self.folder is None or picture is None:
+        """Draw what is wanted of one row, soon."""
+        if picture is None or (self.overlays is None and self.heat_maps is None):
             return
-        from vision.report.overlay import overlay_name, save_overlay
-
         self._settle(16)
-        path = self.folder / overlay_name(number, result.path)
-        self.waiting.append(self.pool.submit(save_overlay, path, picture.pixels, result))
+        self.waiting.append(self.pool.submit(self._draw, number, result, picture))
 
     def catch_up(self, number: int, result: Result, item: Item) -> None:
-        """Draw the overlay of a row that an earlier run wrote but did not come to draw."""
-        if self.folder is None or result.status != "ok":
+        """Draw what an earlier run, which wrote this row, did not come to draw."""
+        if result.status != "ok" or all(path.is_file() for path in self._paths(number, result)):
             return
         from vision.images import read_picture
-        from vision.report.overlay import overlay_name
         from vision.scan import DECODE_SIDE
 
-        if not (self.folder / overlay_name(number, result.path)).is_file():
-            self.add(number, result, read_picture(item.source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE))
+        self.add(number, result, read_picture(item.source, max_pixels=self.scanner.max_pixels, reduce_to=DECODE_SIDE))
+
+    def _draw(self, number: int, result: Result, picture: Picture) -> None:
+        from vision.report.heat import heat_map_name, save_heat_map
+        from vision.report.overlay import overlay_name, save_overlay
+
+        if self.overlays is not None:
+            save_overlay(self.overlays / overlay_name(number, result.path), picture.pixels, result)
+        if self.heat_maps is None:
+            return
+        for place in _explained(result):
+            heat = self.scanner.heat_map(picture, result.findings[place])
+            if heat is not None:
+                save_heat_map(self.heat_maps / heat_map_name(number, result.path, place), heat)
+
+    def _paths(self, number: int, result: Result) -> list[Path]:
+        from vision.report.heat import heat_map_name
+        from vision.report.overlay import overlay_name
+
+        overlays = [] if self.overlays is None else [self.overlays / overlay_name(number, result.path)]
+        if self.heat_maps is None:
+            return overlays
+        return overlays + [self.heat_maps / heat_map_name(number, result.path, p) for p in _explained(result)]
 
     def _settle(self, at_most: int) -> None:
         while len(self.waiting) > at_most:
             self.waiting.pop(0).result()
+
+
+def _explained(result: Result) -> list[int]:
+    """The places of the findings that heat maps are made of: those with brands named and a reference to compare with."""
+    return [
+        place
+        for place, finding in enumerate(result.findings)
+        if finding.verdict != "unknown" and finding.candidates and finding.candidates[0].reference is not None
+    ]
 
 
 class _Advance:
@@ -398,6 +452,7 @@ def _page(
 ) -> None:
     from vision.errors import PictureError
     from vision.images import read_picture
+    from vision.report.heat import heat_map_name
     from vision.report.overlay import overlay_name
     from vision.report.page import write_page
     from vision.report.rows import read_rows
@@ -412,6 +467,15 @@ def _page(
     def link(number: int, result: Result) -> str | None:
         return f"overlays/{overlay_name(number, result.path)}" if args.overlays else None
 
+    def artwork(brand: str) -> bytes | None:
+        references = scanner.library.references(brand)
+        pictures = map(scanner.library.thumbnail, (r.id for r in sorted(references, key=lambda r: r.kind != "drawing")))
+        return next((picture for picture in pictures if picture), None)
+
+    def heat_map(number: int, result: Result, place: int) -> Pixels | None:
+        path = args.out / HEAT_MAPS / heat_map_name(number, result.path, place)
+        return read_picture(path).pixels if args.heat_maps and path.is_file() else None
+
     from vision.images.find import Finder
 
     write_page(
@@ -419,6 +483,8 @@ def _page(
         args.out / "report.html",
         open_pixels=open_pixels,
         thumbnail=scanner.library.thumbnail,
+        artwork=artwork,
+        heat_map=heat_map,
         summary=record["counts"],
         details={name: record[name] for name in ("settings", "versions", "checksums")},
         link=link,

@@ -1,4 +1,4 @@
-"""What speaks for and against the best brands of one box, as numbers that a probability can be fitted to."""
+"""What speaks for and against the brands that one box may show, as numbers that a probability can be fitted to."""
 
 from __future__ import annotations
 
@@ -8,41 +8,106 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.values import Match, Reading
+from vision.values import Kind, Match, NameMatch
 
 # Half of the similarity to the nearest background patch is subtracted: a texture resembles some reference among thousands.
 # Factor chosen beforehand and measured in a trial of 3,000 photo crops: AUROC .845 -> .967; 0.25 gave .927.
 BACKGROUND_SHARE = 0.5
+# A name speaks from this many points below the bar at which it would be accepted by itself, and not louder than so many points.
+POINTS_BELOW, MOST_POINTS = 3.0, 9.0
+# Libraries smaller than this are all alike to the probability: no calibration has seen fewer brands.
+LEAST_BRANDS = 100
 
-FEATURES = ("adjusted_similarity", "margin", "log2_short_side", "detector_logit")
+FEATURES = (
+    "adjusted_similarity",  # cosine to the best brand, less half of that to the nearest background patch
+    "margin",  # cosine to the best brand less that to the nearest other one
+    "cohort_margin",  # the same against the mean of the other brands found
+    "log2_short_side",  # of the box, in pixels
+    "detector_logit",
+    "name_points",  # how well the best brand's name fits what was read, 0 when it does not
+    "name_accepted",  # 1 when the name alone would do
+    "rival_points",  # how well the name of another brand fits
+    "log_brands",  # natural logarithm of the brands that a stranger could be taken for
+    "product",  # 1 for a product subject
+    "image",  # 1 for a picture looked up as a whole
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One box and what it resembles.
+    """One box, what it resembles and what can be read in it.
 
-    matches: different brands, best first, at least one. background: cosine to the nearest background patch, in [-1, 1].
-    short_side: of the box, in pixels of the upright picture. score: the detector's, in [0, 1].
-    reading: what a text reader found in the crop, when there is one. It is carried here so that a verdict can weigh it.
+    matches: different brands, best first. background: cosine to the nearest background patch, in [-1, 1].
+    short_side: of the box, in pixels of the upright picture. score: the detector's, in [0, 1]; 0.5 of a whole picture.
+    names: brands whose name fits what was read, best first, different ones. Brands among them that have pictures should be
+    among the matches too, wherever they rank. brands: how many the library holds.
     """
 
     matches: Sequence[Match]
     background: float
     short_side: float
     score: float
-    reading: Reading | None = None
+    names: Sequence[NameMatch] = ()
+    brands: int = LEAST_BRANDS
+    kind: Kind = "logo"
 
 
-def features(evidence: Evidence) -> npt.NDArray[np.float64]:
-    """(4,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
-    best = evidence.matches[0].similarity
-    rival = evidence.matches[1].similarity if len(evidence.matches) > 1 else 0.0
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A brand that a box may show. match: its nearest reference; null when it has none. name: what speaks for it in writing."""
+
+    brand: str
+    match: Match | None
+    name: NameMatch | None
+    similarity: float
+
+    @property
+    def points(self) -> float:
+        """How loud its name speaks, in [0, MOST_POINTS]; one that is not accepted by itself is no louder than the bar."""
+        if self.name is None:
+            return 0.0
+        score = self.name.score if self.name.accepted else min(self.name.score, 0.0)
+        return min(max(score + POINTS_BELOW, 0.0), MOST_POINTS)
+
+    @property
+    def accepted(self) -> bool:
+        """Its name alone would do."""
+        return self.name is not None and self.name.accepted
+
+    @property
+    def negative(self) -> bool:
+        """It is no brand, but something that looks like one."""
+        return self.match is not None and self.match.negative
+
+
+def contenders(evidence: Evidence) -> list[Contender]:
+    """Every brand that was seen or read, those seen first.
+
+    A brand without pictures is taken to look as the least similar of the others: vision speaks neither for nor against it.
+    """
+    names = {n.brand: n for n in evidence.names}
+    seen = [Contender(m.brand, m, None if m.negative else names.get(m.brand), m.similarity) for m in evidence.matches]
+    least = min((m.similarity for m in evidence.matches), default=0.0)
+    known = {c.brand for c in seen}
+    return seen + [Contender(n.brand, None, n, least) for n in evidence.names if n.brand not in known]
+
+
+def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
+    """(11,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
+    similarities = [c.similarity for c in others]
     return np.array(
         [
-            best - BACKGROUND_SHARE * evidence.background,
-            best - rival,
+            best.similarity - BACKGROUND_SHARE * evidence.background,
+            best.similarity - max(similarities, default=0.0),
+            best.similarity - (sum(similarities) / len(similarities) if similarities else 0.0),
             np.log2(max(evidence.short_side, 1.0)),
             np.log(score / (1 - score)),
+            best.points,
+            float(best.accepted),
+            max((c.points for c in others), default=0.0),
+            np.log(max(evidence.brands, LEAST_BRANDS)),
+            float(evidence.kind == "product"),
+            float(evidence.kind == "image"),
         ]
     )

@@ -1,0 +1,82 @@
+"""Laws of lock-ups: a symbol and its wordmark are one finding, two packs on a shelf stay two."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.values import Candidate, Finding, Reading
+from vision.verdict.lockup import join_lockups
+
+WORD, SYMBOL = (40.0, 10.0, 120.0, 30.0), (10.0, 8.0, 34.0, 32.0)
+
+
+def finding(box, brand="Acme", probability=0.9, *, read=None, verdict="known", kind="logo"):
+    candidates = (Candidate(brand, 0.8, probability, f"{brand}/1", read),)
+    text = None if read is None else Reading(read, 0.9, box)
+    named = brand if verdict == "known" else None
+    return Finding(kind, box, 0.5, verdict, named, None, probability, candidates, text)
+
+
+def test_a_symbol_and_the_wordmark_beside_it_become_one():
+    symbol, word = finding(SYMBOL, probability=0.95), finding(WORD, read="ACME")
+    (one,) = join_lockups([symbol, word])
+    assert one.box == (10.0, 8.0, 120.0, 32.0)
+    assert (one.probability, one.brand, one.text.string) == (0.95, "Acme", "ACME")
+    assert one.candidates == symbol.candidates
+
+
+def test_a_symbol_above_its_wordmark_is_one_mark_too():
+    stacked = [finding((60, 0, 90, 28), probability=0.8), finding((45, 32, 105, 44), read="acme")]
+    assert [f.box for f in join_lockups(stacked)] == [(45, 0, 105, 44)]
+
+
+def test_what_is_no_lock_up_stays():
+    symbol, word = finding(SYMBOL), finding(WORD, read="ACME")
+    far = finding((400.0, 10.0, 480.0, 30.0), read="ACME")
+    for pair in (
+        [finding(SYMBOL, "Other"), word],
+        [finding(SYMBOL, read="ACME"), word],
+        [symbol, finding(WORD)],
+        [symbol, far],
+        [finding(SYMBOL, verdict="unknown"), word],
+        [finding(SYMBOL, kind="product"), word],
+        [finding((0.0, 0.0, 300.0, 300.0)), word],
+    ):
+        assert join_lockups(pair) == pair
+
+
+def test_a_wordmark_takes_one_symbol_only():
+    left, right = finding(SYMBOL), finding((126.0, 8.0, 150.0, 32.0))
+    joined = join_lockups([left, right, finding(WORD, read="ACME")])
+    assert [f.box for f in joined] == [right.box, (10.0, 8.0, 120.0, 32.0)]
+
+
+boxes = st.tuples(*[st.floats(0, 100)] * 4).map(
+    lambda v: (min(v[0], v[2]), min(v[1], v[3]), max(v[0], v[2]) + 1, max(v[1], v[3]) + 1)
+)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda box, brand, p, read: finding(box, brand, p, read=read),
+            boxes,
+            st.sampled_from(["A", "B"]),
+            st.floats(0.5, 1),
+            st.sampled_from([None, "a"]),
+        ),
+        max_size=8,
+    )
+)
+def test_no_brand_appears_or_goes_and_no_box_is_lost(findings):
+    joined = join_lockups(findings)
+    assert {f.brand for f in joined} == {f.brand for f in findings}
+    assert len(joined) <= len(findings)
+    for f in findings:
+        assert any(
+            g.brand == f.brand
+            and g.box[0] <= f.box[0]
+            and g.box[1] <= f.box[1]
+            and g.box[2] >= f.box[2]
+            and g.box[3] >= f.box[3]
+            for g in joined
+        )

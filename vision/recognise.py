@@ -1,0 +1,220 @@
+"""`Recogniser`: what a box resembles and what can be read in it, gathered as evidence for a verdict.
+
+Boxes go in with their pictures, one `Sighting` each comes out, in the same order. Scanning, calibration and evaluation gather
+their evidence here, so that what is measured is what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from vision import geometry
+from vision.errors import UsageError
+from vision.values import Embeddings, Kind, Match, NameMatch, Picture, Pixels, Reading, TextLine
+from vision.verdict import Calibration
+from vision.verdict.evidence import Evidence
+
+if TYPE_CHECKING:
+    from vision.embed import Embedder
+    from vision.library import Library
+    from vision.text import TextReader
+
+Text = Literal["auto", "always", "off"]
+
+# Boxes are loose and marks touch their edge: crops are taken with this margin, as those of the library's photo references are.
+CROP_PADDING = 0.075
+# Text is read with a wider margin: a detector's box cuts letters off. Measured in a trial with shaken boxes.
+READ_PADDING = 0.15
+NEIGHBORS = 10
+MOST_NAMES = 5
+# Marks with a shorter side, in pixels that were decoded, are not read: a name was near in 5 of 100 boxes under 16 px.
+LEAST_READ = 14.0
+# With `auto` nothing is read where vision alone is at least this sure of a brand.
+SURE = 0.97
+# What is read in the whole crop taken as one line, or round a ring, counts this many points less than a line that was found.
+FALLBACK_POINTS = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A box to recognise. box: (4,) float32 xyxy pixels of the picture at full scale. score: the detector's, in [0, 1]."""
+
+    picture: Picture
+    box: np.ndarray[Any, np.dtype[np.float32]]
+    score: float
+    kind: Kind = "logo"
+
+    @classmethod
+    def whole(cls, picture: Picture) -> Place:
+        """A picture to look up as a whole."""
+        return cls(picture, np.array([0, 0, picture.width, picture.height], dtype=np.float32), 0.5, "image")
+
+    @property
+    def short_side(self) -> float:
+        """In pixels at full scale."""
+        return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What was gathered for one place. reading: the line that names the best name, or the tallest; null when none was read.
+
+    lines: all that was read, boxes in pixels of the crop that was read. was_read: also when nothing was found to read.
+    embedding: (d,) float32.
+    """
+
+    evidence: Evidence
+    embedding: Embeddings
+    reading: Reading | None = None
+    lines: tuple[TextLine, ...] = ()
+    was_read: bool = False
+
+
+class Recogniser:
+    """Embedder, library and reader with one order; safe to share between threads.
+
+    reader: None reads nothing. text: "auto" reads where `vision_alone`, the calibration without reading, is not sure of a brand
+    yet; "always" reads wherever letters could be; "off" never. Raises UsageError (bad_option).
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        library: Library,
+        reader: TextReader | None = None,
+        *,
+        text: Text = "always",
+        vision_alone: Calibration | None = None,
+    ) -> None:
+        if text not in get_args(Text):
+            raise UsageError("bad_option", f"text is {text!r}", hint=f"one of {', '.join(get_args(Text))}")
+        if text == "auto" and vision_alone is None:
+            raise UsageError("bad_option", "reading where vision is not sure needs a calibration of vision alone")
+        self.embedder, self.library = embedder, library
+        self.reader = None if text == "off" else reader
+        self.vision_alone = vision_alone if text == "auto" else None
+
+    def look(self, places: Sequence[Place], *, neighbors: int = NEIGHBORS) -> list[Sighting]:
+        """What each place resembles; nothing is read. neighbors: how many brands."""
+        embeddings = self.embedder.embed_images([crop_of(p.picture, p.box) for p in places])
+        matches = self.library.search_embeddings(embeddings, k=neighbors)
+        background = nearest_background(embeddings, self.embedder.background)
+        return [
+            Sighting(
+                Evidence(near, far, place.short_side, place.score, brands=len(self.library), kind=place.kind), embedding
+            )
+            for place, near, far, embedding in zip(places, matches, background, embeddings, strict=True)
+        ]
+
+    def see(self, places: Sequence[Place], *, neighbors: int = NEIGHBORS, names: int = MOST_NAMES) -> list[Sighting]:
+        """What each place resembles, and what is read in it. names: how many brands that were read are kept for a place."""
+        seen = self.look(places, neighbors=neighbors)
+        chosen = [i for i in range(len(places)) if self.to_read(places[i], seen[i])]
+        for i, (lines, found) in zip(chosen, self.read([places[i] for i in chosen], names=names), strict=True):
+            seen[i] = self._joined(places[i], seen[i], lines, found)
+        return seen
+
+    def to_read(self, place: Place, seen: Sighting) -> bool:
+        """True where reading may change the verdict.
+
+        Names on products are read where a logo was found on them, and of whole pictures where one was found in them.
+        """
+        if self.reader is None or place.kind == "image" or place.short_side / max(place.picture.scale) < LEAST_READ:
+            return False
+        if self.vision_alone is None:
+            return True
+        if place.kind != "logo":
+            return False
+        ranked = self.vision_alone.ranked(seen.evidence)
+        return not ranked or ranked[0][0].negative or ranked[0][1] < SURE
+
+    def read(
+        self, places: Sequence[Place], *, names: int = MOST_NAMES
+    ) -> list[tuple[tuple[TextLine, ...], list[NameMatch]]]:
+        """The lines of each place and the brands whose name fits them: found lines first; only where no name is accepted the
+        whole crop as one line, then text round a ring."""
+        if self.reader is None:
+            return [((), []) for _ in places]
+        crops = [crop_of(p.picture, p.box, READ_PADDING) for p in places]
+        lines = self.reader.read(crops)
+        found = self.library.match_names(lines, k=names)
+        for way in (self.reader.read_whole, self.reader.read_ring):
+            open_ = [i for i, matches in enumerate(found) if not any(m.accepted for m in matches)]
+            if not open_:
+                break
+            more = way([crops[i] for i in open_])
+            for i, read, fallback in zip(open_, more, self.library.match_names(more, k=names), strict=True):
+                lines[i] = (*lines[i], *read)
+                found[i] = merged(found[i], [weakened(m) for m in fallback])[:names]
+        return list(zip(lines, found, strict=True))
+
+    def _joined(
+        self, place: Place, seen: Sighting, lines: tuple[TextLine, ...], found: Sequence[NameMatch]
+    ) -> Sighting:
+        """A sighting with what was read; brands that were read but not seen join with their nearest reference."""
+        known = {m.brand for m in seen.evidence.matches}
+        unseen = [m.brand for m in found if m.brand not in known]
+        near = self.library.nearest_of(seen.embedding[None], [unseen])[0] if unseen else []
+        matches: list[Match] = [*seen.evidence.matches, *(m for m in near if m is not None)]
+        evidence = replace(seen.evidence, matches=tuple(matches), names=tuple(found))
+        return replace(seen, evidence=evidence, lines=lines, reading=reading_of(place, lines, found), was_read=True)
+
+
+def merged(found: Sequence[NameMatch], more: Sequence[NameMatch]) -> list[NameMatch]:
+    """The better match of each brand, best first; equal scores in the order of the brands' names."""
+    best: dict[str, NameMatch] = {}
+    for match in (*found, *more):
+        if match.brand not in best or match.score > best[match.brand].score:
+            best[match.brand] = match
+    return sorted(best.values(), key=lambda m: (-m.score, m.brand))
+
+
+def weakened(match: NameMatch) -> NameMatch:
+    """A match of a fallback way of reading."""
+    score = match.score - FALLBACK_POINTS
+    return replace(match, score=score, accepted=match.accepted and score >= 0)
+
+
+def reading_of(place: Place, lines: Sequence[TextLine], found: Sequence[NameMatch]) -> Reading | None:
+    """What a result shows as read: the line of the best name, where one fits at all, else the tallest line."""
+    left, top, _, _ = padded(place.picture, place.box, READ_PADDING)
+    wide, high = place.picture.scale
+
+    def moved(box: Sequence[float]) -> tuple[float, float, float, float]:
+        spread = np.array([box[0] * wide + left, box[1] * high + top, box[2] * wide + left, box[3] * high + top])
+        size = place.picture.width, place.picture.height
+        a, b, c, d = geometry.clip(spread[None].astype(np.float32), *size)[0].tolist()
+        return a, b, c, d
+
+    if found:
+        best = found[0]
+        return Reading(best.string, best.confidence, moved(best.box))
+    tallest = max((line for line in lines if line.way == "lines"), key=lambda line: line.height, default=None)
+    return None if tallest is None else Reading(tallest.string, tallest.confidence, moved(tallest.box))
+
+
+def padded(
+    picture: Picture, box: np.ndarray[Any, np.dtype[np.float32]], margin: float
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A (4,) box at full scale with a margin of so much of its sides, inside the picture."""
+    boxes = geometry.pad(np.asarray(box, dtype=np.float32)[None], margin, picture.width, picture.height)
+    return np.asarray(boxes[0], dtype=np.float32)
+
+
+def crop_of(picture: Picture, box: np.ndarray[Any, np.dtype[np.float32]], margin: float = CROP_PADDING) -> Pixels:
+    """The decoded pixels under a box given at full scale, with the margin that the library's photo references have too."""
+    wide, high = picture.scale
+    place = padded(picture, box, margin) / np.array([wide, high, wide, high], dtype=np.float32)
+    return geometry.crop(picture.pixels, np.asarray(place, dtype=np.float32))
+
+
+def nearest_background(embeddings: Embeddings, background: Embeddings) -> list[float]:
+    """Cosine of each (n, d) embedding to the nearest of (b, d) background patches; 0 when there are none."""
+    if not len(background):
+        return [0.0] * len(embeddings)
+    nearest: list[float] = (embeddings @ background.T).max(axis=1).tolist()
+    return nearest

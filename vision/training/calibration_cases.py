@@ -1,0 +1,166 @@
+"""Boxes with their evidence and their truth: what a verdict's probability is fitted to.
+
+Each found box of a labelled brand is two cases: with its brand in the library (right when the best contender is that brand) and
+with it taken out (a stranger: whatever is named is wrong). Boxes on no logo at all and those of brand-free photographs are
+strangers too. Every case is made for the library as it is and for parts of it, so that the fit learns what its size does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vision import geometry
+from vision.datasets.labelled import LabelledPicture
+from vision.detect import Detector
+from vision.errors import DatasetError
+from vision.images import read_picture
+from vision.library import Library
+from vision.library.names import canonical, fold
+from vision.recognise import MOST_NAMES, NEIGHBORS, Place, Recogniser, Sighting, crop_of
+from vision.scan import DECODE_SIDE
+from vision.values import Match, Picture
+from vision.verdict.evidence import Evidence, contenders
+
+# A box is its truth's when they overlap this much, and on no logo at all below the other bar; between them nobody knows.
+SAME, ELSEWHERE = 0.5, 0.1
+LEAST_WHOLE = 48.0  # shorter side, in pixels, of a logo that is taken for a picture of its own
+# More names than a verdict weighs: some of them are not in the smaller libraries.
+_NAMES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One box with its evidence and the truth.
+
+    right: index of the true brand among `contenders(evidence)`, or None. stranger: none of the library's brands is there.
+    group: what folds are made of: the true brand, or the picture. brands: size of the library.
+    """
+
+    evidence: Evidence
+    right: int | None
+    stranger: bool
+    group: str
+
+    @property
+    def brands(self) -> int:
+        """Size of the library."""
+        return self.evidence.brands
+
+
+class Gatherer:
+    """Makes cases with the stages of a scan. sizes: of the smaller libraries, drawn from the whole one."""
+
+    def __init__(self, detector: Detector, recogniser: Recogniser, sizes: Sequence[int] = (), seed: int = 0) -> None:
+        self.detector, self.recogniser = detector, recogniser
+        library = recogniser.library
+        names = [b.name for b in library.brands()]
+        self.name_of = {fold(canonical(name)): name for name in names}
+        order = np.random.default_rng(seed).permutation(len(names))
+        self.views: list[tuple[Library, frozenset[str]]] = [(library, frozenset(names))]
+        for size in sizes:
+            if size < len(names):
+                chosen = frozenset(names[i] for i in order[:size])
+                self.views.append((library.subset(brands=sorted(chosen)), chosen))
+
+    def labelled(self, pictures: Iterable[LabelledPicture]) -> Iterator[Case]:
+        """The cases of every found logo and product whose truth is known, and of labelled logos as pictures of their own."""
+        for labelled in pictures:
+            picture = read_picture(labelled.path, reduce_to=DECODE_SIDE)
+            scale = np.array([picture.width / labelled.width, picture.height / labelled.height] * 2, dtype=np.float32)
+            truth = {
+                kind: [b for b in labelled.boxes if b.kind == kind and not b.ignore] for kind in ("logo", "product")
+            }
+            boxes = {k: np.array([b.box for b in t], dtype=np.float32).reshape(-1, 4) * scale for k, t in truth.items()}
+            places, brands = [], []
+            for place in self._places(picture):
+                overlaps = geometry.iou(place.box[None], boxes[place.kind])[0]
+                if len(overlaps) and overlaps.max() >= SAME:
+                    brand = truth[place.kind][int(overlaps.argmax())].brand
+                    if brand is not None:
+                        places.append(place)
+                        brands.append(fold(canonical(brand)))
+                elif place.kind == "logo" and labelled.looked_at and _on_no_logo(place.box, boxes["logo"]):
+                    places.append(place)
+                    brands.append("")
+            for box, each in zip(boxes["logo"], truth["logo"], strict=True):
+                if each.brand is not None and min(box[2] - box[0], box[3] - box[1]) >= LEAST_WHOLE:
+                    places.append(Place.whole(_cut_out(picture, box)))
+                    brands.append(fold(canonical(each.brand)))
+            yield from self._cases(places, brands, labelled.path.name)
+
+    def photo(self, path: Path) -> list[Case]:
+        """Everything found in a photograph that shows no brand, and the photograph itself: strangers all."""
+        picture = read_picture(path, reduce_to=DECODE_SIDE)
+        places = [*self._places(picture), Place.whole(picture)]
+        return list(self._cases(places, [""] * len(places), path.name))
+
+    def _places(self, picture: Picture) -> Iterator[Place]:
+        found = self.detector.detect([picture])[0]
+        for box, kind, score in zip(found.boxes, found.kinds, found.scores, strict=True):
+            yield Place(picture, box, float(score), "product" if kind == "product" else "logo")
+
+    def _cases(self, places: Sequence[Place], brands: Sequence[str], group: str) -> Iterator[Case]:
+        """brands: the folded true brand of each place, empty when there is none. One more neighbour is searched than a scan
+        looks at: when the true brand is taken out, the scan's number of rivals is left."""
+        seen = self.recogniser.see(places, neighbors=NEIGHBORS + 1, names=_NAMES)
+        if not seen:
+            return
+        embeddings = np.stack([s.embedding for s in seen])
+        for library, held in self.views:
+            searched = library.search_embeddings(embeddings, k=NEIGHBORS + 1)
+            for sighting, matches, brand in zip(seen, searched, brands, strict=True):
+                name = self.name_of.get(brand)
+                if name is not None:
+                    evidence = self._evidence(sighting, matches, held | {name}, own=name)
+                    right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
+                    yield Case(evidence, right, False, brand)
+                yield Case(self._evidence(sighting, matches, held - {name or ""}), None, True, brand or group)
+
+    def _evidence(
+        self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], own: str | None = None
+    ) -> Evidence:
+        """What a library of the brands `held` would have given. own: a brand that joins it for this box."""
+        near = {m.brand: m for m in searched if m.brand in held}
+        if own is not None and own not in near:
+            match = self.recogniser.library.nearest_of(sighting.embedding[None], [[own]])[0][0]
+            near |= {own: match} if match is not None else {}
+        kept = dict(sorted(near.items(), key=lambda item: -item[1].similarity)[:NEIGHBORS])
+        names = [n for n in sighting.evidence.names if n.brand in held][:MOST_NAMES]
+        everywhere = {m.brand: m for m in sighting.evidence.matches}
+        read = {n.brand: everywhere[n.brand] for n in names if n.brand in everywhere and n.brand not in kept}
+        return replace(
+            sighting.evidence, matches=(*kept.values(), *read.values()), names=tuple(names), brands=len(held)
+        )
+
+
+def _cut_out(picture: Picture, box: npt.NDArray[np.float32]) -> Picture:
+    """The picture under a box, with the margin of a crop, as a picture."""
+    pixels = crop_of(picture, box)
+    return Picture(pixels, pixels.shape[1], pixels.shape[0], picture.sha256, picture.origin)
+
+
+def _on_no_logo(box: npt.NDArray[np.float32], boxes: npt.NDArray[np.float32]) -> bool:
+    """True when a box touches no labelled one, and is no part of one either."""
+    if not len(boxes):
+        return True
+    part = geometry.intersection(box[None], boxes).max() > 0.5 * geometry.area(box[None])[0]
+    return bool(geometry.iou(box[None], boxes).max() < ELSEWHERE and not part)
+
+
+def brand_free_photos(sources: Sequence[str], left_out: Sequence[str], every: int) -> list[Path]:
+    """Each `every`-th picture of the folders, in the order of their names, without those named in `left_out`.
+
+    Raises DatasetError (missing) for a folder without pictures.
+    """
+    photos: list[Path] = []
+    for source in sources:
+        names = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+        if not names:
+            raise DatasetError("missing", "no pictures in this folder", path=source)
+        photos += [p for p in names[::every] if p.name not in set(left_out)]
+    return photos
