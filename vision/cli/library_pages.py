@@ -362,8 +362,13 @@ def _apply(args: argparse.Namespace) -> int:
     from vision.library.decisions import apply
 
     library = _to_write(args)
-    decided = _decisions(args)
-    applied = apply(library, decided, lambda d: _cut(Path(d.file), d.picture, [d.box])[0])
+    places = _Places((), args.pictures)
+
+    def cut(decision: Decision) -> Pixels:
+        file = Path(decision.file)
+        return _cut(file if file.is_file() else places.find(decision.path) or file, decision.picture, [decision.box])[0]
+
+    applied = apply(library, _decisions(args), cut)
     row = {
         "added": list(applied.references),
         "refused": applied.refused,

@@ -19,6 +19,7 @@ from rapidfuzz.distance import Levenshtein
 
 from vision.library.by_name import reading_key
 from vision.library.names import fold, is_kin
+from vision.library.search import SLACK
 from vision.values import Embeddings
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ Floats = npt.NDArray[np.float32]
 
 # Floats of one block of similarities: 64 MiB, whatever the size of the library.
 _BLOCK = 1 << 24
-# Neighbours kept of each reference: enough to find a brand's other artwork and its nearest rivals, little enough for a million.
-_OWN, _RIVALS = 8, 5
+# Rival brands kept of each reference, and references of the nearest: enough for every finding, little enough for a million.
+_RIVALS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ def examine(
     today: dates are judged by it; not at all when None. progress: called with (done, of) references.
     Negative references ("looks like, is not") are meant to be near brands and backgrounds: of them only those are told that equal
     a brand's artwork, which they would suppress.
-    Time: a matrix product of all vectors with all; memory: some blocks of 64 MiB and 13 numbers a reference.
+    Time: a matrix product of all vectors with all; memory: some blocks of 64 MiB and some 20 numbers a reference.
     """
     limits = limits or Limits()
     references = library.all_references()
@@ -269,7 +270,7 @@ def examine(
     return Diagnosis(
         brands=len(library),
         references=len(references),
-        redundant=look.redundant(),
+        redundant=look.redundant(library.all_vectors()),
         conflicts=conflicts,
         mislabelled=look.mislabelled(),
         confusable=confusable,
@@ -286,7 +287,7 @@ def examine(
 class Neighbours:
     """What each of n references comes near, best first; index -1 and similarity -inf where there is no more.
 
-    own, own_similarity: (n, 8) others of its brand, by how well they cover it: the similarity of its least matched view.
+    covered: (n,) how well the others of its brand cover it: the best of them by the similarity of its least matched view.
     nearest_own: (n,) the usual similarity, of the best matched views, to the nearest other of its brand.
     nearest_own_index: (n,) that reference.
     rival, rival_similarity: (n, 5) the nearest reference of the five nearest other brands.
@@ -295,8 +296,7 @@ class Neighbours:
     size: (n,) references of its brand.
     """
 
-    own: Indexes
-    own_similarity: Floats
+    covered: Floats
     nearest_own: Floats
     nearest_own_index: Indexes
     rival: Indexes
@@ -318,8 +318,7 @@ def neighbours(
     """
     n = len(counts)
     found = Neighbours(
-        own=np.full((n, _OWN), -1, dtype=np.int64),
-        own_similarity=np.full((n, _OWN), -np.inf, dtype=np.float32),
+        covered=np.full(n, -np.inf, dtype=np.float32),
         nearest_own=np.full(n, -np.inf, dtype=np.float32),
         nearest_own_index=np.full(n, -1, dtype=np.int64),
         rival=np.full((n, _RIVALS), -1, dtype=np.int64),
@@ -338,9 +337,12 @@ def neighbours(
         views = vectors[rows[start] : rows[stop]] @ vectors.T
         if len(vectors) > n:
             views = np.maximum.reduceat(views, rows[:-1], axis=1)
-        mine = rows[start:stop] - rows[start]
-        best = np.maximum.reduceat(views, mine, axis=0)
-        least = np.minimum.reduceat(views, mine, axis=0)
+        if stop - start == rows[stop] - rows[start]:
+            best = least = views  # one view each
+        else:
+            mine = rows[start:stop] - rows[start]
+            best = np.maximum.reduceat(views, mine, axis=0)
+            least = np.minimum.reduceat(views, mine, axis=0)
         _settle(found, start, best, least, edges)
         if progress is not None:
             progress(stop, n)
@@ -348,15 +350,15 @@ def neighbours(
 
 
 def _settle(found: Neighbours, start: int, best: Floats, least: Floats, edges: Indexes) -> None:
-    """Note the neighbours of a block of references. best, least: (b, n) by the best and the least matched view."""
+    """Note the neighbours of a block of references. best, least: (b, n) by the best and the least matched view, or one array for
+    both; they are overwritten."""
     for i in range(len(best)):
         place = start + i
         first, last = edges[found.brand[place] : found.brand[place] + 2]
         if last - first > 1:
             own = least[i, first:last]
             own[place - first] = -np.inf
-            order = _best(own, min(_OWN, last - first - 1))
-            found.own[place, : len(order)], found.own_similarity[place, : len(order)] = order + first, own[order]
+            found.covered[place] = own.max()
             alike = best[i, first:last]
             alike[place - first] = -np.inf
             found.nearest_own_index[place] = first + alike.argmax()
@@ -401,18 +403,27 @@ class _Look:
         """True for a reference of what looks like a brand and is none."""
         return self.references[place].kind == "negative"
 
-    def redundant(self) -> tuple[Redundant, ...]:
-        """References covered by another that stays: of equal ones the first stays."""
-        gone: set[int] = set()
+    def redundant(self, vectors: Embeddings) -> tuple[Redundant, ...]:
+        """References covered by one that stays: of equal ones the first, of others the one with more views."""
+        counts = np.array([r.vectors for r in self.references], dtype=np.int64)
+        rows = np.concatenate([[0], np.cumsum(counts)])
+        edges = np.concatenate([np.flatnonzero(np.diff(self.near.brand, prepend=-1)), [len(counts)]])
+        told = self.near.covered >= self.limits.redundant - SLACK
         found = []
-        near = self.near
-        for place in np.flatnonzero(near.own_similarity[:, 0] >= self.limits.redundant)[::-1].tolist():
-            for other, similarity in zip(near.own[place].tolist(), near.own_similarity[place].tolist(), strict=True):
-                if similarity >= self.limits.redundant and other not in gone:
-                    gone.add(place)
-                    ids = self.references[place].id, self.references[other].id
-                    found.append(Redundant(self.brand(place), *ids, similarity))
-                    break
+        for brand in np.unique(self.near.brand[told]).tolist():
+            first, last = edges[brand : brand + 2].tolist()
+            own = vectors[rows[first] : rows[last]]
+            kept = np.zeros(last - first, dtype=bool)
+            for place in (first + np.argsort(-counts[first:last], kind="stable")).tolist():
+                if told[place] and kept.any():
+                    views = vectors[rows[place] : rows[place + 1]] @ own.T
+                    cover = np.maximum.reduceat(views, rows[first:last] - rows[first], axis=1).min(axis=0)
+                    best = int(np.where(kept, cover, -np.inf).argmax())
+                    if cover[best] >= self.limits.redundant:
+                        ids = self.references[place].id, self.references[first + best].id
+                        found.append(Redundant(self.brand(place), *ids, min(float(cover[best]), 1.0)))
+                        continue
+                kept[place - first] = True
         return tuple(sorted(found, key=lambda r: (-r.similarity, r.reference)))
 
     def pairs(self) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:

@@ -11,12 +11,13 @@ import hashlib
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vision.embed.contract import unit_rows
 from vision.library.decisions import Decisions, brand_id_of
 from vision.library.names import fold
 from vision.values import Box, Embeddings, Finding, Result
@@ -32,15 +33,17 @@ class Limits:
     """What is looked at, and how much of it. Cosines in [-1, 1].
 
     probability: a brand that was not named is near from here on. like: a brand whose name was read has a reference that looks
-    like it from here on. same: nothing new is nearer than this to a reference, or to another crop that is shown. background:
-    crops nearer than this to a patch without a logo are none. cluster: mean cosine between all of two groups of strangers from
-    which they are one. refused: crops nearer than this to one refused for the same brand are refused too.
+    like it from here on. near: of the brands of the library as it is now one is near from here on, whatever the row says. same:
+    nothing new is nearer than this to a reference, or to another crop that is shown. background: crops nearer than this to a
+    patch without a logo are none. cluster: mean cosine between all of two groups of strangers from which they are one. refused:
+    crops nearer than this to one refused for the same brand are refused too.
     score: of the detector. least_side: of the box, in pixels. per_brand: crops embedded of a brand. crops: of all brands.
     strangers: crops of unknown marks embedded. shown: crops of a group. neighbours: of each stranger that are compared.
     """
 
     probability: float = 0.15
     like: float = 0.6
+    near: float = 0.8
     same: float = 0.9
     background: float = 0.6
     cluster: float = 0.7
@@ -218,7 +221,7 @@ class Group:
     """Crops to decide on together. brand: proposed; null for strangers that look alike, to be named.
 
     size, pictures, folders: crops that look alike, in how many pictures of how many folders; `suggestions` are the first of them,
-    of different folders as far as there are.
+    of different folders as far as there are. nearest: of strangers the brand most like them, and its similarity.
     """
 
     id: str
@@ -228,12 +231,14 @@ class Group:
     size: int
     pictures: int
     folders: int
+    nearest: tuple[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
         row = {"id": self.id, "brand": self.brand, "why": self.why}
         counts = {"size": self.size, "pictures": self.pictures, "folders": self.folders}
-        return row | counts | {"suggestions": [each.to_dict() for each in self.suggestions]}
+        near = {"nearest": None if self.nearest is None else [self.nearest[0], round(self.nearest[1], 4)]}
+        return row | counts | near | {"suggestions": [each.to_dict() for each in self.suggestions]}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,18 +264,31 @@ def propose(
     left_out: Counter[str] = Counter()
     background = library.embedder.background
     open_ = []
-    for each in sorted(seen, key=lambda s: _by_rank(s.sight)):
+    for row in seen:
+        each = _as_of_now(row, library, limits)
+        brand_id = brand_id_of(library, each.sight.brand)
         if len(background) and float((background @ each.vector).max()) >= limits.background:
             left_out["looks like background"] += 1
-        elif decisions.refuses(
-            each.vector, brand_id_of(library, each.sight.brand), library.embedder.id, limits.refused
+        elif decisions.covers(each.sight.picture, each.sight.box, brand_id) or decisions.refuses(
+            each.vector, brand_id, library.embedder.id, limits.refused
         ):
-            left_out["like one refused"] += 1
+            left_out["like one decided on"] += 1
         else:
             open_.append(each)
+    open_.sort(key=lambda each: _by_rank(each.sight))
     groups = _brand_groups([s for s in open_ if s.sight.brand is not None], library, limits, left_out)
-    groups += _stranger_groups([s for s in open_ if s.sight.brand is None], limits, left_out)
+    groups += _stranger_groups([s for s in open_ if s.sight.brand is None], library, limits, left_out)
     return Proposal(tuple(groups), dict(sorted(left_out.items())))
+
+
+def _as_of_now(seen: Seen, library: Library, limits: Limits) -> Seen:
+    """The crop with the brand that it is nearest to now: rows tell what the library was like when they were made."""
+    if seen.sight.why == "read":
+        return seen
+    best = next((m for m in library.search_embeddings(seen.vector[None], k=2)[0] if not m.negative), None)
+    if best is None or best.similarity < limits.near or best.brand == seen.sight.brand:
+        return seen
+    return replace(seen, sight=replace(seen.sight, brand=best.brand, why="near", rank=best.similarity))
 
 
 def _brand_groups(seen: Sequence[Seen], library: Library, limits: Limits, left_out: Counter[str]) -> list[Group]:
@@ -291,7 +309,7 @@ def _brand_groups(seen: Sequence[Seen], library: Library, limits: Limits, left_o
     return sorted(groups, key=lambda g: (-g.suggestions[0].seen.sight.rank, fold(str(g.brand))))
 
 
-def _stranger_groups(seen: Sequence[Seen], limits: Limits, left_out: Counter[str]) -> list[Group]:
+def _stranger_groups(seen: Sequence[Seen], library: Library, limits: Limits, left_out: Counter[str]) -> list[Group]:
     if not seen:
         return []
     groups = []
@@ -303,7 +321,10 @@ def _stranger_groups(seen: Sequence[Seen], limits: Limits, left_out: Counter[str
             continue
         shown = _of_different_folders(suggestions)[: limits.shown]
         left_out["more of a group"] += len(suggestions) - len(shown)
-        groups.append(_group(None, shown, suggestions))
+        middle = np.mean([s.seen.vector for s in suggestions], axis=0)
+        matches = library.search_embeddings(unit_rows(middle[None]), k=2)[0]
+        near = next(((m.brand, m.similarity) for m in matches if not m.negative), None)
+        groups.append(replace(_group(None, shown, suggestions), nearest=near))
     return sorted(groups, key=lambda g: (-g.folders, -g.pictures, -g.size, g.id))
 
 

@@ -79,15 +79,17 @@ def _group(group: Group, thumbnail: Callable[[str], bytes | None]) -> dict[str, 
     choices = [_choice(suggestion) for suggestion in group.suggestions]
     brand = printable(group.brand or "")
     if group.brand is None:
-        facts = (
-            f"{_count(group.size, 'crop')} in {_count(group.pictures, 'picture')} of {_count(group.folders, 'folder')}"
-        )
+        places = f"{_count(group.pictures, 'picture')} of {_count(group.folders, 'folder')}"
+        facts = f"{_count(group.size, 'crop')} in {places}"
+        if group.nearest is not None:
+            facts += f"; most like {printable(group.nearest[0])} ({group.nearest[1]:.2f})"
     else:
         facts = "its name was read" if group.why == "read" else "looks like it, not surely enough"
     return {
         "id": group.id,
         "brand": brand,
         "facts": facts,
+        "wide": len(choices) + (group.brand is not None) > 3,
         "told": f"{brand or 'unknown mark'}: {facts}",
         "words": " ".join([brand, *(f"{c['path']} {c['facts']} {c['id']}" for c in choices)]).lower(),
         "reference": None if group.brand is None else _reference(group.suggestions[0].reference, thumbnail),
