@@ -60,18 +60,22 @@ def extended(
     path: Path,
     *,
     skip: Callable[[int, UsageError], None] | None = None,
+    drop_aliases: bool = False,
 ) -> tuple[State, list[Reference]]:
     """The state with brands and references added, and the references made.
 
     skip: is told the number and the fault of a brand whose names cannot be, which is then left out; without it that is raised.
+    drop_aliases: with skip, a brand with an alias of another one joins without that alias.
     Raises UsageError (bad_option) for a name that is none, for an alias of another brand, and for dates that leave no day;
     LibraryError (other_embedder) for vectors that do not fit.
     """
     kept = {b.id: b for b in state.brands}
     names = dict(names_of(state))
     joined: list[tuple[Brand, NewBrand]] = []
-    for number, new in enumerate(brands):
+    for number, each in enumerate(brands):
         try:
+            loose = drop_aliases and skip is not None
+            new = _without_taken(each, number, names, path, skip) if loose else each
             joined.append((_joined(new, kept, names, path), new))
         except UsageError as error:
             if skip is None:
@@ -94,6 +98,55 @@ def extended(
     ordered, vectors = grouped(after, [*state.references, *made], half([state.vectors, *rows], state.embedder.dim))
     blobs = {**state.blobs, thumbnails.name: thumbnails.blob.getvalue()}
     return replace(state, brands=after, references=ordered, vectors=vectors, blobs=blobs), made
+
+
+def unheld(state: State, brands: Sequence[NewBrand]) -> tuple[list[NewBrand], int]:
+    """Brands to be added without the references that their brand has already, and how many those were.
+
+    The same vectors are the same picture: they decide, not its name.
+    """
+    names = names_of(state)
+    ids = {brand.id for new in brands if (brand := names.get(fold(new.name))) is not None}
+    held: dict[str, set[bytes]] = {}
+    for reference, start in zip(state.references, state.starts().tolist(), strict=False):
+        if reference.brand_id in ids:
+            rows = state.vectors[start : start + reference.vectors]
+            held.setdefault(reference.brand_id, set()).add(rows.tobytes())
+    found, known = [], 0
+    for new in brands:
+        brand = names.get(fold(new.name))
+        seen = held.setdefault(fold(new.name) if brand is None else brand.id, set())
+        fresh = []
+        for item in new.references:
+            key = item.vectors.astype(np.float16).tobytes()
+            if key not in seen:
+                fresh.append(item)
+            seen.add(key)
+        known += len(new.references) - len(fresh)
+        found.append(replace(new, references=fresh))
+    return found, known
+
+
+def as_new(state: State) -> list[NewBrand]:
+    """All that a state holds, as brands to be added to another. Raises LibraryError (damaged) for an altered picture."""
+    found = {b.id: NewBrand(b.name, [], b.aliases, b.negative) for b in state.brands}
+    groups: dict[str, list[NewReference]] = {b.id: [] for b in state.brands}
+    for r, start in zip(state.references, state.starts().tolist(), strict=False):
+        vectors = state.vectors[start : start + r.vectors].astype(np.float32)
+        groups[r.brand_id].append(
+            NewReference(
+                vectors,
+                r.kind,
+                r.product,
+                r.source,
+                r.licence,
+                state.picture(r) or None,
+                r.line,
+                r.valid_from,
+                r.valid_until,
+            )
+        )
+    return [replace(new, references=groups[brand_id]) for brand_id, new in found.items()]
 
 
 def without(state: State, brand: Brand) -> State:
@@ -227,6 +280,21 @@ def _joined(new: NewBrand, kept: dict[str, Brand], names: dict[str, Brand], path
     kept[brand.id] = brand
     names.update({fold(spelling): brand for spelling in (brand.name, *aliases)})
     return brand
+
+
+def _without_taken(
+    new: NewBrand, number: int, names: Names, path: Path, tell: Callable[[int, UsageError], None] | None
+) -> NewBrand:
+    """A brand to be added without the aliases that are names of others."""
+    brand = names.get(fold(new.name))
+    free = []
+    for alias in new.aliases:
+        other = names.get(fold(alias))
+        if other is None or (brand is not None and other.id == brand.id):
+            free.append(alias)
+        elif tell is not None:
+            tell(number, UsageError("bad_option", f"{alias!r} is a name of the brand {other.name!r}", path=str(path)))
+    return replace(new, aliases=free)
 
 
 def _check(item: NewReference, brand: Brand, dim: int, path: Path) -> None:

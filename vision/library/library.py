@@ -7,12 +7,11 @@ other readers have open.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,38 +22,19 @@ from vision.library import edits, manifests, store
 from vision.library.edits import NewBrand, NewReference
 from vision.library.history import Change, compare
 from vision.library.manifests import Entry, Note
-from vision.library.names import fold
 from vision.library.pictures import DECODE_SIDE, PICTURE_SIDE, embed_reference, encode_thumbnail
+from vision.library.reader import LibraryReader, same_embedder, shipped_embedder
 from vision.library.state import Brand, EmbedderRecord, Kind, Reference, State
 from vision.library.view import View
-from vision.values import Embeddings, Match, NameMatch, TextLine
 
 if TYPE_CHECKING:
     from vision.embed.contract import EmbedderLike
-    from vision.library.by_name import NameIndex
 
 _LOCK_SECONDS = 10.0
 
 
-class Library:
+class Library(LibraryReader):
     """A brand library: `open` one, take the `default` one, or `create` one; then `search`, `add`, `remove`, `rename`."""
-
-    def __init__(
-        self,
-        path: Path,
-        state: State,
-        embedder: EmbedderLike | None,
-        lock_seconds: float,
-        *,
-        on: date | None = None,
-        user: str | None = None,
-    ) -> None:
-        self.path = path
-        self._embedder = embedder
-        self._lock_seconds = lock_seconds
-        self._user = user
-        self._view = View(state, on or date.today())
-        self._once = threading.Lock()
 
     # --- opening ---
 
@@ -76,7 +56,7 @@ class Library:
         """
         state = store.read(Path(path))
         if embedder is not None:
-            _same_embedder(state, embedder, Path(path))
+            same_embedder(state, embedder, Path(path))
         return cls(Path(path), state, embedder, lock_seconds, on=on, user=user)
 
     @classmethod
@@ -102,12 +82,12 @@ class Library:
         _make_folder(path)
         if base is not None:
             if embedder is not None:
-                _same_embedder(base._view.state, embedder, base.path)
+                same_embedder(base._view.state, embedder, base.path)
             state = replace(base._view.state, version=0, read_only=False)
             embedder = embedder or base._embedder
             note = Note(user, f"a copy of {base.path.name}, version {base.version}")
         else:
-            embedder = embedder or _shipped_embedder()
+            embedder = embedder or shipped_embedder()
             state, note = _empty(embedder), Note(user)
         with store.lock(path, lock_seconds):
             state = store.write(path, state, note)
@@ -151,7 +131,7 @@ class Library:
         Raises LibraryError (missing, damaged, newer_version, locked, read_only).
         """
         path = Path(path)
-        embedder = embedder or _shipped_embedder()
+        embedder = embedder or shipped_embedder()
         with store.lock(path, lock_seconds):
             before = store.read(path)
             _writable(before, path)
@@ -178,156 +158,6 @@ class Library:
         state = edits.part(self._view.state, chosen, None if kinds is None else set(kinds))
         state = replace(state, read_only=True)
         return Library(self.path, state, self._embedder, self._lock_seconds, on=self._view.on)
-
-    # --- what it holds ---
-
-    @property
-    def embedder(self) -> EmbedderLike:
-        """The embedder that crops and texts go through. Raises LibraryError (other_embedder), WeightsError."""
-        if self._embedder is None:
-            with self._once:
-                if self._embedder is None:
-                    embedder = _shipped_embedder()
-                    _same_embedder(self._view.state, embedder, self.path)
-                    self._embedder = embedder
-        return self._embedder
-
-    @property
-    def version(self) -> int:
-        """Grows by one with each write to the folder."""
-        return self._view.state.version
-
-    @property
-    def checksum(self) -> str:
-        """sha256 of the content: two libraries with the same brands, references and vectors in the same order agree."""
-        return self._view.checksum
-
-    @property
-    def read_only(self) -> bool:
-        """True for the shipped library."""
-        return self._view.state.read_only
-
-    @property
-    def on(self) -> date:
-        """The day of the search: references that are not valid on it are not found."""
-        return self._view.on
-
-    def __len__(self) -> int:
-        return sum(not brand.negative for brand in self._view.state.brands)
-
-    def __contains__(self, name: str) -> bool:
-        brand = self._view.by_name.get(fold(name))
-        return brand is not None and not brand.negative
-
-    def brands(self) -> list[Brand]:
-        """All brands, also those that are known by name alone, in the order of their folded names."""
-        return [brand for brand in self._sorted() if not brand.negative]
-
-    def negatives(self) -> list[Brand]:
-        """The names of what looks like brands and is none, in the order of the folded names."""
-        return [brand for brand in self._sorted() if brand.negative]
-
-    def brand(self, name: str) -> Brand:
-        """The brand of a name or alias, however spelled, also one that is none. Raises UsageError (bad_option) when unknown."""
-        return edits.find(self._view.by_name, name, self.path)
-
-    def references(self, brand: str | Brand) -> list[Reference]:
-        """The references of a brand. Raises UsageError (bad_option) for an unknown name."""
-        found = brand if isinstance(brand, Brand) else self.brand(brand)
-        return list(self._view.groups.get(found.id, ()))
-
-    def reference(self, reference_id: str) -> Reference:
-        """A reference by its id. Raises UsageError (bad_option) when there is none."""
-        place = self._view.places.get(reference_id)
-        if place is None:
-            raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
-        return self._view.state.references[place]
-
-    def all_references(self) -> tuple[Reference, ...]:
-        """Every reference, also one that is not valid on the day of the search, grouped by brand."""
-        return self._view.state.references
-
-    def thumbnail(self, reference_id: str) -> bytes | None:
-        """A small encoded picture (WebP) of a reference; None when it is kept as vectors only or there is no such reference."""
-        place = self._view.places.get(reference_id)
-        return None if place is None else self._view.state.picture(self._view.state.references[place]) or None
-
-    def vectors(self, reference_id: str) -> Embeddings:
-        """The (v, d) float32 vectors of a reference. Raises UsageError (bad_option) when there is no such reference."""
-        self.reference(reference_id)
-        start, stop = self._view.starts[self._view.places[reference_id] :][:2]
-        return np.asarray(self._view.state.vectors[start:stop], dtype=np.float32)
-
-    def all_vectors(self) -> Embeddings:
-        """The (m, d) float32 vectors of every reference, one below the other, in the order of `all_references`. Read-only."""
-        return self._view.vectors
-
-    # --- searching ---
-
-    @overload
-    def search(self, crops: list[Any] | tuple[Any, ...], k: int = 5) -> list[list[Match]]: ...
-    @overload
-    def search(self, crops: Any, k: int = 5) -> list[Match]: ...
-    def search(self, crops: Any, k: int = 5) -> list[Match] | list[list[Match]]:
-        """The k brands most like a crop, best first. A list of crops gives a list of such lists.
-
-        crops: anything `read_picture` takes. What looks like a brand and is none is among them, as `Match.negative`.
-        Raises PictureError, LibraryError (other_embedder).
-        """
-        if not isinstance(crops, list | tuple):
-            found: list[list[Match]] = self.search([crops], k)
-            return found[0]
-        pixels = [read_picture(crop, reduce_to=DECODE_SIDE).pixels for crop in crops]
-        return self.search_embeddings(self.embedder.embed_images(pixels), k)
-
-    def search_text(self, text: str, k: int = 5) -> list[Match]:
-        """The k brands whose pictures are most like a text ("white swoosh on red"), best first."""
-        return self.search_embeddings(self.embedder.embed_texts([text]), k)[0]
-
-    def match_names(self, lines_of_crops: Sequence[Sequence[TextLine]], k: int = 5) -> list[list[NameMatch]]:
-        """For each crop's lines of text the k brands whose names fit best what was read, as `NameIndex.match` gives them."""
-        index = self.name_index
-        return [index.match(lines, k) for lines in lines_of_crops]
-
-    @property
-    def name_index(self) -> NameIndex:
-        """Names and aliases of all brands, to be found in what was read; made when first needed."""
-        return self._view.name_index
-
-    def search_embeddings(self, embeddings: Embeddings, k: int = 5) -> list[list[Match]]:
-        """For each row of (n, d) float32 unit vectors the k nearest brands, all different, best first, by their best reference.
-
-        Equal cosines come in the order of the reference ids. Raises UsageError (bad_option) for k under 1,
-        LibraryError (other_embedder) for vectors of another length.
-        """
-        view = self._view
-        if k < 1:
-            raise UsageError("bad_option", f"k is {k}", hint="at least 1")
-        return view.nearest(self._queries(view, embeddings), k)
-
-    def nearest_of(self, embeddings: Embeddings, brands_per_row: Sequence[Sequence[str]]) -> list[list[Match | None]]:
-        """The nearest reference of each brand that is named for a crop, wherever it ranks, with the cosine that a search has.
-
-        embeddings: (n, d) float32 unit vectors. brands_per_row: n lists of names or aliases. The answer has their lengths; None
-        for a brand without references. Raises UsageError (bad_option) for an unknown name, LibraryError (other_embedder).
-        """
-        view = self._view
-        queries = self._queries(view, embeddings)
-        return [
-            [view.nearest_of(query, edits.find(view.by_name, name, self.path)) for name in names]
-            for query, names in zip(queries, brands_per_row, strict=True)
-        ]
-
-    def _queries(self, view: View, embeddings: Embeddings) -> Embeddings:
-        queries = np.asarray(embeddings, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != view.state.embedder.dim:
-            raise LibraryError(
-                "other_embedder",
-                f"vectors of shape {queries.shape} do not fit a library of {view.state.embedder.dim} dimensions",
-                path=str(self.path),
-                hint=f"it was made with {view.state.embedder.id}",
-            )
-        return queries
 
     # --- changing ---
 
@@ -473,18 +303,6 @@ class Library:
 
     # --- watch-lists ---
 
-    def watch_lists(self) -> Mapping[str, frozenset[str]]:
-        """The display names of the brands of each watch-list, by the list's name."""
-        return {name: self.watch_list(name) for name in sorted(self._view.state.watch)}
-
-    def watch_list(self, name: str) -> frozenset[str]:
-        """The display names of a watch-list's brands. Raises UsageError (bad_option) when there is no such list."""
-        ids = self._view.state.watch.get(name)
-        if ids is None:
-            held = ", ".join(sorted(self._view.state.watch)) or "none"
-            raise UsageError("bad_option", f"no watch-list {name!r}", path=str(self.path), hint=f"there are: {held}")
-        return frozenset(self._view.by_id[brand_id].name for brand_id in ids)
-
     def watch(self, name: str, *brands: str, message: str | None = None) -> frozenset[str]:
         """Add brands to a watch-list, which is made when there is none; the list. Raises UsageError for an unknown brand."""
         return self._watch(name, lambda held, given: [*held, *given], brands, message)
@@ -533,7 +351,7 @@ class Library:
             _writable(before, self.path)
             older = store.read(self.path, version)
             if self._embedder is not None:
-                _same_embedder(older, self._embedder, self.path)
+                same_embedder(older, self._embedder, self.path)
             note = Note(self._user, message or f"back to version {version}")
             after = edits.numbered(older, before)
             self._view = View(store.commit(self.path, before, after, note, based_on=older), self._view.on)
@@ -576,9 +394,6 @@ class Library:
             if after is not self._view.state:
                 self._view = View(after, self._view.on)
 
-    def _sorted(self) -> list[Brand]:
-        return sorted(self._view.state.brands, key=lambda brand: (fold(brand.name), brand.id))
-
 
 def _writable(state: State, path: Path) -> None:
     if state.read_only:
@@ -587,18 +402,6 @@ def _writable(state: State, path: Path) -> None:
             "the shipped library stays as it is",
             path=str(path),
             hint="vision library create my-brands --from-shipped, then --library my-brands",
-        )
-
-
-def _same_embedder(state: State, embedder: EmbedderLike, path: Path) -> None:
-    record = state.embedder
-    if (record.id, record.checksum, record.dim) != (embedder.id, embedder.checksum, embedder.dim):
-        again = "build --out DIR" if state.read_only else f"reembed --library {path}"
-        raise LibraryError(
-            "other_embedder",
-            f"made with the embedder {record.id}, not {embedder.id}",
-            path=str(path),
-            hint=f"vision library {again}",
         )
 
 
@@ -618,9 +421,3 @@ def _make_folder(path: Path, *unless: str) -> None:
         raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(path)) from None
     if held and not held & set(unless):
         raise UsageError("bad_option", "the folder is not empty", path=str(path), hint="name another one")
-
-
-def _shipped_embedder() -> EmbedderLike:
-    from vision.embed import Embedder
-
-    return Embedder.load()

@@ -46,7 +46,7 @@ from vision.library.state import (
 DATA_FILE = re.compile(r"(brands|references|records|vectors|thumbnails)-(\d+)\.(jsonl|npy|bin)")
 _SUFFIX = {"records": "jsonl", "vectors": "npy", "thumbnails": "bin"}
 # Pictures are written in parts of at least this many bytes: a library of 100,000 pictures never stands in memory.
-_CHUNK = 1 << 22
+CHUNK = 1 << 22
 
 
 @dataclass(slots=True)
@@ -268,7 +268,7 @@ class _Pictures:
                 known[key] = (offset, len(data), zlib.crc32(data))
                 offset += len(data)
                 waiting += data
-                if len(waiting) >= _CHUNK:
+                if len(waiting) >= CHUNK:
                     yield bytes(waiting)
                     waiting.clear()
             self.places[r.id] = Thumbnail(self.name, *known[key])
