@@ -1,6 +1,7 @@
 """Laws of overlays, contact sheets and lettering: any picture, any name, nothing outside."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,18 @@ from PIL import Image
 from report_fakes import EVIL, a_claim, a_finding, a_result
 
 from vision.report import lettering
-from vision.report.overlay import LONGEST_SIDE, LOOKS, caption, draw_overlay, overlay_name, percent, save_overlay
+from vision.report.overlay import (
+    LONGEST_SIDE,
+    LOOKS,
+    caption,
+    draw_overlay,
+    overlay_name,
+    percent,
+    read_place,
+    save_overlay,
+)
 from vision.report.sheet import contact_sheet
+from vision.values import Reading
 
 GREY = 128
 
@@ -65,6 +76,16 @@ def test_what_was_read_has_a_thin_frame_of_dashes():
     assert xs.max() + 120 <= 259
     assert ys.max() + 150 <= 219
     assert 0.3 < dashes[30, 20:140].mean() < 0.7
+
+
+def test_a_doubtful_reading_that_names_nobody_is_not_marked():
+    box = (140.0, 180.0, 260.0, 220.0)
+    named = a_finding(text_box=box)
+    nobody = replace(named, candidates=tuple(replace(c, read=None) for c in named.candidates))
+    assert read_place(named) == box
+    assert read_place(replace(nobody, text=Reading("SALE", 0.95, box))) == box
+    assert read_place(replace(nobody, text=Reading("X", 0.6, box))) is None
+    assert read_place(replace(named, text=Reading("Acmo", 0.6, box))) == box
 
 
 def test_what_is_found_in_the_whole_picture_has_a_label_and_no_frame():

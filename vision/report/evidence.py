@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from vision.report.lettering import printable
-from vision.report.overlay import percent
+from vision.report.overlay import SURELY, percent
 from vision.values import Candidate, Finding, Reading
-
-SURELY = 0.9  # what was read with less confidence than this is told with it
 
 
 def runner_up(finding: Finding) -> Candidate | None:

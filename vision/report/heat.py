@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SIDE = 256  # pixels: the longest side of the crop as it is drawn
 LEAST_WIDTH = 160  # of the whole picture: the scale needs that much
-STRIP = 40  # height of the scale with its figures
-LETTERS = 20
+STRIP = 50  # height of the scale with its figures
+LETTERS = 30
 COLOUR_SHARE = 0.65  # the rest is the crop in grey: enough to see what lies where
 # Falls are drawn against the largest one of the crop, but never against less than this: what no patch changes stays dark.
 LEAST_TOP = 0.02
@@ -32,7 +32,7 @@ GROUND, INK = (255, 255, 255), (28, 30, 33)
 
 
 def draw_heat_map(heat: HeatMap) -> Pixels:
-    """A heat map over its crop, (H, W, 3) uint8 RGB at most 256 pixels wide and 296 high, with the scale below: from 0 to the
+    """A heat map over its crop, (H, W, 3) uint8 RGB at most 256 pixels wide and 306 high, with the scale below: from 0 to the
     largest fall of the cosine. Places that make it rise are drawn as 0."""
     drops = np.clip(heat.drops, 0, None)
     top = max(float(drops.max()), LEAST_TOP)

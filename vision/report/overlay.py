@@ -18,12 +18,13 @@ from PIL import Image, ImageDraw
 
 from vision.report.lettering import drawable, font, shorten
 from vision.report.sheet import fit
-from vision.values import CopyClaim, Finding, Pixels, Result
+from vision.values import Box, CopyClaim, Finding, Pixels, Result
 from vision.weights import write_atomically
 
 LONGEST_SIDE = 1280
 READABLE_SIDE = 320  # smaller pictures are enlarged by a whole factor until text fits beside their boxes
 JPEG_QUALITY = 85
+SURELY = 0.9  # what was read with less confidence than this is told with it
 FEWEST_LETTERS_HEIGHT = 8  # pixels; below that no text is drawn
 
 Colour = tuple[int, int, int]
@@ -120,6 +121,14 @@ def caption(finding: Finding) -> str:
     else:
         told = " or ".join(candidate.brand for candidate in finding.candidates[:2]) + "?"
     return f"whole picture: {told}" if finding.kind == "image" else told
+
+
+def read_place(finding: Finding) -> Box | None:
+    """Where to mark what was read: not where that is doubtful and no brand's name, as the strokes of a symbol are."""
+    if finding.text is None:
+        return None
+    fits = any(candidate.read is not None for candidate in finding.candidates)
+    return finding.text.box if fits or finding.text.confidence >= SURELY else None
 
 
 def copy_caption(claims: Sequence[CopyClaim]) -> str:

@@ -19,7 +19,7 @@ from vision import geometry
 from vision.report.evidence import reading_told, rivals_told, runner_up
 from vision.report.interest import Row, Source, most_interesting
 from vision.report.lettering import printable
-from vision.report.overlay import caption, percent
+from vision.report.overlay import caption, percent, read_place
 from vision.report.sheet import fit
 from vision.report.template import data_address, environment, jpeg_address, script_digest, text, write_whole
 from vision.values import Box, Candidate, CopyClaim, Finding, Pixels, Result
@@ -227,7 +227,7 @@ def _finding(finding: Finding, result: Result, references: References, brands: M
     winner = finding.candidates[0] if finding.candidates else None
     second = runner_up(finding)
     name = printable(finding.brand or (finding.kind if finding.verdict == "unknown" else caption(finding)))
-    read = finding.text.box if finding.text is not None else None
+    read = read_place(finding)
     tiles = []
     if winner is not None:
         tiles.append(
