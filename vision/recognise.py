@@ -137,7 +137,7 @@ class Recogniser:
     ) -> list[tuple[tuple[TextLine, ...], list[NameMatch]]]:
         """The lines of each place and the brands whose name fits them: found lines first; only where no name is accepted the
         whole crop as one line, then text round a ring."""
-        if self.reader is None:
+        if self.reader is None or not places:
             return [((), []) for _ in places]
         crops = [crop_of(p.picture, p.box, READ_PADDING) for p in places]
         lines = self.reader.read(crops)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vision import weights
 from vision.datasets.labelled import read_set
@@ -122,22 +123,30 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     return export
 
 
-def reliability(cases: Sequence[Case], answers: Sequence[Answer], least: float) -> dict[str, float]:
-    """How true the out-of-fold probabilities are."""
+def reliability(cases: Sequence[Case], answers: Sequence[Answer], least: float) -> dict[str, float | None]:
+    """How true the out-of-fold probabilities are; null where there is nothing to tell it from."""
     probabilities = np.array([a.probability for a in answers])
-    right = np.array([a.right for a in answers])
-    strangers = np.array([c.stranger for c in cases])
+    right = np.array([a.right for a in answers], dtype=bool)
+    strangers = np.array([c.stranger for c in cases], dtype=bool)
     claimed = probabilities >= least
     return {
         "ece": round(metrics.expected_calibration_error(probabilities, right), 4),
         "brier": round(metrics.brier_score(probabilities, right), 4),
-        "auroc_right_against_rest": round(metrics.auroc(probabilities[right], probabilities[~right]), 4),
-        "top1_of_known": round(float(right[~strangers].mean()), 4),
+        "auroc_right_against_rest": _known(metrics.auroc(probabilities[right], probabilities[~right])),
+        "top1_of_known": _share(right[~strangers]),
         "claims_at_least_probability": int(claimed.sum()),
-        "precision_at_least_probability": round(float(right[claimed].mean()), 4) if claimed.any() else 0.0,
-        "known_claimed_right_at_least_probability": round(float((claimed & right)[~strangers].mean()), 4),
-        "strangers_claimed_at_least_probability": round(float(claimed[strangers].mean()), 4),
+        "precision_at_least_probability": _share(right[claimed]),
+        "known_claimed_right_at_least_probability": _share((claimed & right)[~strangers]),
+        "strangers_claimed_at_least_probability": _share(claimed[strangers]),
     }
+
+
+def _share(flags: npt.NDArray[np.bool_]) -> float | None:
+    return round(float(flags.mean()), 4) if len(flags) else None
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 4)
 
 
 def _alarms(found: Sequence[Sequence[Case]], fitted: Fitted, brands: int) -> list[float]:

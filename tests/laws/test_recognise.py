@@ -1,0 +1,144 @@
+"""Laws of gathering evidence: what is read when, and how what is read joins what is seen."""
+
+import numpy as np
+import pytest
+from library_fakes import Colours
+
+from vision.errors import UsageError
+from vision.library import Library
+from vision.recognise import FALLBACK_POINTS, READ_PADDING, Place, Recogniser, merged, weakened
+from vision.values import READ_BLANK, READ_CLASSES, NameMatch, Picture, TextLine
+from vision.verdict import Calibration
+
+STRICT = Calibration((0.0,) * 11, -9.0, 0.05)  # never sure of anything
+SURE = Calibration((0.0,) * 11, 9.0, 1e-4)  # always sure
+
+
+def line(string, *, box=(2.0, 3.0, 12.0, 9.0), height=6.0, way="lines"):
+    steps = np.full((2 * len(string) + 1, len(READ_CLASSES) + 2), 1e-4, dtype=np.float32)
+    steps[::2, READ_BLANK] = 1
+    for place, letter in enumerate(string.casefold()):
+        steps[2 * place + 1, READ_CLASSES.find(letter)] = 1
+    return TextLine(string, 0.95, box, height, steps / steps.sum(axis=1, keepdims=True), way)
+
+
+class Reader:
+    """Reads what it is told to, and remembers what it was asked."""
+
+    def __init__(self, lines="", whole="", ring=""):
+        self.told = {"lines": lines, "whole": whole, "ring": ring}
+        self.asked = []
+
+    def _answer(self, way, crops):
+        self.asked.append((way, [c.shape for c in crops]))
+        return [(line(self.told[way], way=way),) if self.told[way] else () for _ in crops]
+
+    def read(self, crops):
+        return self._answer("lines", crops)
+
+    def read_whole(self, crops):
+        return self._answer("whole", crops)
+
+    def read_ring(self, crops):
+        return self._answer("ring", crops)
+
+
+def colour(*rgb, side=64):
+    return np.full((side, side, 3), rgb, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    made = Library.create(tmp_path_factory.mktemp("library") / "l", embedder=Colours())
+    made.add("Redwood", [colour(250, 10, 10)])
+    made.add("Bluebird", [colour(10, 10, 250)])
+    made.add("By Name Only")
+    return made
+
+
+def place(rgb=(250, 10, 10), *, box=(40, 40, 80, 80), size=(200, 200), scale=1, kind="logo"):
+    pixels = np.full((size[1] // scale, size[0] // scale, 3), rgb, dtype=np.uint8)
+    return Place(Picture(pixels, *size, "0" * 64, "array"), np.array(box, dtype=np.float32), 0.8, kind)
+
+
+def see(library, reader, *places, **options):
+    return Recogniser(Colours(), library, reader, **options).see(places)
+
+
+def test_a_brand_that_is_seen_is_first_among_the_matches(library):
+    (seen,) = see(library, None, place())
+    assert seen.evidence.matches[0].brand == "Redwood"
+    assert (seen.evidence.names, seen.reading, seen.was_read) == ((), None, False)
+    assert seen.evidence.brands == 3
+    assert seen.evidence.short_side == 40
+
+
+def test_a_brand_that_is_read_joins_with_its_nearest_picture(library):
+    recogniser = Recogniser(Colours(), library, Reader("BLUEBIRD"))
+    (seen,) = recogniser.see([place()], neighbors=1)
+    assert [m.brand for m in seen.evidence.matches] == ["Redwood", "Bluebird"]
+    assert seen.evidence.matches[1].similarity < seen.evidence.matches[0].similarity
+    assert seen.evidence.names[0].accepted
+    assert seen.reading.string == "BLUEBIRD"
+
+
+def test_a_brand_without_pictures_can_be_read(library):
+    (seen,) = see(library, Reader("By Name Only"), place())
+    assert seen.evidence.names[0].brand == "By Name Only"
+    assert "By Name Only" not in {m.brand for m in seen.evidence.matches}
+
+
+def test_other_ways_of_reading_are_tried_only_where_no_name_is_accepted(library):
+    found = Reader("BLUEBIRD")
+    see(library, found, place(), place())
+    assert [way for way, _ in found.asked] == ["lines"]
+    whole = Reader("nothing at all", whole="BLUEBIRD")
+    (seen,) = see(library, whole, place())
+    assert [way for way, _ in whole.asked] == ["lines", "whole"]
+    assert [one.way for one in seen.lines] == ["lines", "whole"]
+    ring = Reader(ring="BLUEBIRD")
+    (seen,) = see(library, ring, place())
+    assert [way for way, _ in ring.asked] == ["lines", "whole", "ring"]
+    assert seen.evidence.names[0].way == "ring"
+
+
+def test_a_fallback_counts_less_than_a_line_that_was_found(library):
+    (found,) = see(library, Reader("BLUEBIRD"), place())
+    (fallen,) = see(library, Reader(whole="BLUEBIRD"), place())
+    assert fallen.evidence.names[0].score == pytest.approx(found.evidence.names[0].score - FALLBACK_POINTS)
+    bar = NameMatch("A", "A", "A", 0.2, True, 0, 0.9, (0, 0, 1, 1))
+    assert not weakened(bar).accepted
+    assert [m.score for m in merged([bar], [weakened(bar)])] == [0.2]
+
+
+def test_auto_reads_only_where_vision_alone_is_not_sure(library):
+    sure, strict = Reader("BLUEBIRD"), Reader("BLUEBIRD")
+    (seen,) = see(library, sure, place(), text="auto", vision_alone=SURE)
+    assert (sure.asked, seen.was_read) == ([], False)
+    (seen,) = see(library, strict, place(), text="auto", vision_alone=STRICT)
+    assert seen.was_read
+    with pytest.raises(UsageError):
+        Recogniser(Colours(), library, sure, text="auto")
+
+
+def test_off_small_marks_and_whole_pictures_are_not_read(library):
+    reader = Reader("BLUEBIRD")
+    see(library, reader, place(), text="off")
+    see(library, reader, place(box=(40, 40, 90, 50)), Place.whole(place().picture))
+    see(library, reader, place(box=(40, 40, 80, 80), scale=4))  # 40 px in the file, 10 of them decoded
+    see(library, reader, place(kind="product"), text="auto", vision_alone=STRICT)
+    assert reader.asked == []
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_where_something_was_read_is_told_in_pixels_of_the_picture(library, scale):
+    (seen,) = see(library, Reader("BLUEBIRD"), place(box=(40, 40, 120, 120), scale=scale))
+    left = 40 - READ_PADDING * 80
+    wanted = [left + scale * 2, left + scale * 3, left + scale * 12, left + scale * 9]
+    assert seen.reading.box == pytest.approx(wanted, abs=scale)
+
+
+def test_a_crop_is_read_with_a_wider_margin_than_it_is_seen_with(library):
+    reader = Reader("x")
+    see(library, reader, place(box=(60, 60, 100, 100)))
+    assert reader.asked[0][1] == [(52, 52, 3)]
