@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library_fakes import Colours
-from PIL import Image
 
 from vision.errors import LibraryError, PictureError, UsageError
-from vision.evaluate.library import evaluate_library
 from vision.library import Library, NewBrand, NewReference, manifests
 from vision.library.pictures import crop_to_content
 
@@ -275,27 +273,6 @@ def test_readers_in_many_threads_agree_while_another_library_object_writes(libra
     assert found == [wanted] * 8
     library.add("Later", mark(6))  # starts from what is on disk by now
     assert [b.name for b in library.brands()] == ["Coca-Cola", "Häagen-Dazs", "Later", "Meanwhile"]
-
-
-def test_evaluation_counts_boxes_of_brands_that_are_held_and_says_which_were_wrong(library, tmp_path):
-    scene = np.full((120, 200, 3), 90, dtype=np.uint8)
-    scene[20:60, 20:60], scene[20:60, 120:160] = mark(1), mark(3)
-    Image.fromarray(scene).save(tmp_path / "scene.png")
-    boxes = [
-        {"box": [20, 20, 60, 60], "kind": "logo", "brand": "coke"},
-        {"box": [120, 20, 160, 60], "kind": "logo", "brand": "Coca-Cola"},  # shows the other one
-        {"box": [0, 0, 10, 10], "kind": "logo", "brand": "Nobody"},
-        {"box": [0, 0, 100, 100], "kind": "product", "brand": "Coca-Cola"},
-    ]
-    truth = tmp_path / "dev.jsonl"
-    truth.write_text(json.dumps({"image": "scene.png", "width": 200, "height": 120, "boxes": boxes}) + "\n")
-    found = evaluate_library(library, [truth], sheet=tmp_path / "sheet.jpg")["sets"][f"{tmp_path.name}/dev"]
-    assert (found["boxes"], found["boxes_of_other_brands"], found["top1"], found["top5"]) == (2, 1, 0.5, 1.0)
-    assert found["by_brand"] == {"Coca-Cola": "1/2"}
-    with Image.open(tmp_path / "sheet.jpg") as sheet:
-        assert sheet.width > 200
-    nothing = evaluate_library(library, [truth], vectors_only=True)["sets"][f"{tmp_path.name}/dev"]
-    assert (nothing["boxes"], nothing["top1"]) == (0, None)
 
 
 def test_the_pointer_names_the_embedder_and_the_counts(library):

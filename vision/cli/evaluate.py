@@ -17,6 +17,7 @@ from vision.errors import UsageError
 
 if TYPE_CHECKING:
     from vision.evaluate.tables import Table
+    from vision.recognise import Recogniser
 
 KINDS = ("logo", "product")
 
@@ -40,17 +41,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     embedder.add_argument("--embedder", metavar="NAME/TAG", help="another open_clip model (extra train)")
     embedder.add_argument("--json", action="store_true", help="print the figures as JSON")
     embedder.set_defaults(run=run_embedder)
-    library = actions.add_parser(
-        "library",
-        help="brands of true boxes: top-1, top-5 against a library",
-        description="Looks up the crop of every true box whose brand the library holds.",
-        epilog="Example: vision evaluate library datasets/samples/truth.jsonl",
-    )
-    library.add_argument("data", type=Path, nargs="+", metavar="DATA", help=DATA)
-    library.add_argument("--library", type=Path, metavar="DIR", help="brand library (the shipped one)")
-    library.add_argument("--vectors-only", action="store_true", help="leave out references that came from photographs")
-    library.add_argument("--json", action="store_true", help="print the figures as JSON")
-    library.set_defaults(run=run_library)
+    _register_recognition(actions)
 
 
 def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,6 +85,74 @@ def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentPars
     detector.add_argument("--note", type=Path, metavar="FOLDER", help="keep the main figures in the card of this model")
     detector.add_argument("--json", action="store_true", help="print the figures as JSON")
     detector.set_defaults(run=run_detector)
+
+
+def _register_recognition(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recognition = actions.add_parser(
+        "recognition",
+        help="brands of boxes: ranks, claims, strangers, few references, library size, attacks",
+        description="Looks up every labelled logo box that names a brand, as a scan would, and measures by vision, by text and "
+        "by both what is ranked first, what would be claimed, and how strangers are told from known brands. Sections: top1, "
+        "calibration, openset, fewshot (the default), size, attacks, spelling, claims. DIR gets figures.json, "
+        "figures.csv, by_brand.csv, report.md, plots.png and mistakes.jpg. Intervals are 95 %%, over pictures. Needs the "
+        "extra evaluate.",
+        epilog="Example: vision evaluate recognition datasets/samples/truth.jsonl --sections top1 --out runs/recognition",
+    )
+    recognition.add_argument("data", type=Path, nargs="+", metavar="DATA", help=DATA)
+    recognition.add_argument("--library", type=Path, metavar="DIR", help="brand library (the shipped one)")
+    recognition.add_argument(
+        "--kinds", metavar="KIND,...", help="references to search: drawing, photo (all that the library holds)"
+    )
+    recognition.add_argument(
+        "--out", type=Path, default=Path("runs/evaluate-recognition"), metavar="DIR", help="(runs/evaluate-recognition)"
+    )
+    recognition.add_argument(
+        "--sections", metavar="NAME,...", help="what is measured (top1,calibration,openset,fewshot)"
+    )
+    recognition.add_argument(
+        "--text", choices=["auto", "always", "off"], default="always", help="read names where (always)"
+    )
+    recognition.add_argument(
+        "--verdict", type=Path, metavar="DIR", help="calibration made by vision calibrate (the shipped one)"
+    )
+    recognition.add_argument("--false-alarms", type=float, default=0.01, metavar="RATE", help="as a scan's (0.01)")
+    recognition.add_argument(
+        "--jitter",
+        type=float,
+        nargs="?",
+        const=0.15,
+        default=0.0,
+        metavar="SHARE",
+        help="shake each edge of the true boxes by up to so much of a side, as a detector does (0; 0.15 without SHARE)",
+    )
+    recognition.add_argument(
+        "--boxes", choices=["true", "detector"], default="true", help="cut true boxes, or the detector's on them (true)"
+    )
+    recognition.add_argument(
+        "--references",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DATA",
+        help="further sets whose crops serve as photographs of brands, beside the other pictures of DATA",
+    )
+    recognition.add_argument("--unseen", type=Path, metavar="FILE", help="list of brands that no training saw")
+    recognition.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures without brands, for openset")
+    recognition.add_argument(
+        "--results",
+        type=Path,
+        nargs="+",
+        metavar="RESULTS.jsonl",
+        help="for claims: rows of a scan of each DATA, then of --photos where they are given",
+    )
+    recognition.add_argument("--sizes", metavar="N,...", help="for size: brands; 0 for all (100,1000,4000,0,50000)")
+    recognition.add_argument("--draws", type=int, default=5, metavar="N", help="random choices of photographs (5)")
+    recognition.add_argument("--splits", type=int, default=10, metavar="N", help="random halves of the brands (10)")
+    recognition.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is random (0)")
+    recognition.add_argument("--threads", type=int, metavar="N", help="pictures examined at once (one a core)")
+    recognition.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    recognition.add_argument("--json", action="store_true", help="print the figures as JSON")
+    recognition.set_defaults(run=run_recognition)
 
 
 def run_detector(args: argparse.Namespace) -> int:
@@ -200,13 +259,135 @@ def run_embedder(args: argparse.Namespace) -> int:
     return _show(evaluate_embedder(Embedder.load(args.embedder), args.data, load_drawings()), args.json)
 
 
-def run_library(args: argparse.Namespace) -> int:
-    """Measure look-ups."""
-    from vision.evaluate.library import evaluate_library
-    from vision.library import Library
+def run_recognition(args: argparse.Namespace) -> int:
+    """Measure recognition."""
+    from vision.datasets.labelled import read_names
+    from vision.evaluate.figures import plain
+    from vision.evaluate.plots import require_matplotlib
+    from vision.evaluate.recognition.report import tables, write_recognition
+    from vision.evaluate.recognition.run import DEFAULT, Options, evaluate_recognition, rankers_of
+    from vision.evaluate.recognition.size import SIZES
+    from vision.scan import read_verdict
+    from vision.verdict import OperatingPoint
 
-    library = Library.open(args.library) if args.library else Library.default()
-    return _show(evaluate_library(library, args.data, vectors_only=args.vectors_only), args.json)
+    require_matplotlib()
+    sections = args.sections.split(",") if args.sections else list(DEFAULT)
+    if ("claims" in sections) != bool(args.results):
+        raise UsageError("bad_option", "the section claims judges rows of a scan", hint="--results RESULTS.jsonl")
+    detector = None
+    if args.boxes == "detector":
+        from vision.detect import Detector
+
+        detector = Detector.load()
+    card, _ = read_verdict(args.verdict)
+    options = Options(
+        sections=[name for name in sections if name != "claims"],
+        jitter=args.jitter,
+        detector=detector,
+        references=args.references,
+        unseen=read_names(str(args.unseen)) if args.unseen else None,
+        photos=args.photos,
+        sizes=_numbers(args.sizes) if args.sizes else SIZES,
+        draws=args.draws,
+        splits=args.splits,
+        seed=args.seed,
+        threads=args.threads,
+    )
+    recogniser = _recogniser(args, card)
+    with _told() as progress:
+        evaluation = evaluate_recognition(
+            recogniser,
+            args.data,
+            rankers_of(recogniser, card, OperatingPoint.from_card(card, args.false_alarms)),
+            options,
+            card=card,
+            command=shlex.join(["vision", *sys.argv[1:]]),
+            progress=progress,
+        )
+    if args.results:
+        evaluation.figures["sections"]["claims"] = _claims(args)
+    write_recognition(evaluation, recogniser.library, args.out)
+    found = plain(evaluation.figures)
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    for title, table in tables(found):
+        print(f"**{title}**" if args.markdown else title)
+        _print({}, [table], args)
+    print(f"figures, plots and mistakes: {args.out}")
+    return 0
+
+
+def _recogniser(args: argparse.Namespace, card: dict[str, Any]) -> Recogniser:
+    """Embedder, library and reader, as a scan has them."""
+    from vision.embed import Embedder
+    from vision.library import Library
+    from vision.recognise import Recogniser
+    from vision.verdict import Calibration
+
+    embedder = Embedder.load()
+    library = Library.open(args.library, embedder=embedder) if args.library else Library.default(embedder=embedder)
+    if args.kinds:
+        library = library.subset(kinds=args.kinds.split(","))
+    reader = None
+    if args.text != "off":
+        from vision.text import TextReader
+
+        reader = TextReader.load()
+    alone = Calibration.from_card(card["calibrations"]["vision"])
+    return Recogniser(embedder, library, reader, text=args.text, vision_alone=alone)
+
+
+def _claims(args: argparse.Namespace) -> dict[str, Any]:
+    """What scans claimed on each set, and on photographs without brands."""
+    from vision.evaluate.detector import set_names
+    from vision.evaluate.recognition.claims import alarm_figures, evaluate_claims
+    from vision.report.rows import read_rows
+
+    rest = len(args.results) - len(args.data)
+    if rest not in (0, 1):
+        raise UsageError(
+            "bad_option", f"{len(args.results)} results for {len(args.data)} sets", hint="one for each, in order"
+        )
+    found = {
+        name: evaluate_claims(data, results)
+        for name, data, results in zip(set_names(args.data), args.data, args.results, strict=False)
+    }
+    if rest:
+        found["photos"] = alarm_figures(list(read_rows(args.results[-1])))
+    return found
+
+
+def _numbers(text: str) -> list[int]:
+    """Whole numbers with commas between them. Raises UsageError (bad_option)."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0:
+        raise UsageError("bad_option", f"{text!r} are no sizes", hint="100,1000,0")
+    return numbers
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[str], Callable[[int], Callable[[int], None]]]]:
+    """What `evaluate_recognition` tells its progress: a bar for each thing that is done, on a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: lambda _: lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+
+        def begin(what: str) -> Callable[[int], Callable[[int], None]]:
+            def of(total: int) -> Callable[[int], None]:
+                task = progress.add_task(what, total=total)
+                return lambda done: progress.advance(task, done)
+
+            return of
+
+        yield begin
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> int:

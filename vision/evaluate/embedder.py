@@ -1,6 +1,6 @@
 """How well an embedder alone names true boxes: against clean drawings only, and against a few photographs of each brand.
 
-Boxes come from labelled sets, so the detector plays no part; neither does the shipped library, which `evaluate/library.py`
+Boxes come from labelled sets, so the detector plays no part; neither does the shipped library, which `recognition/`
 measures. Brands are compared under their library names, so that a box "Google" is right when a drawing "Google 2014" wins.
 """
 

@@ -151,3 +151,66 @@ def bootstrap_interval(
         return float("nan"), float("nan")
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def mean_reciprocal_rank(ranks: Floats) -> float:
+    """Mean of 1 / rank; what mean average precision is where each query has one right answer (ranks of `first_right_rank`)."""
+    return float((1.0 / ranks).mean()) if len(ranks) else float("nan")
+
+
+def fpr_at_tpr(positives: Floats, negatives: Floats, rate: float = 0.95) -> float:
+    """Share of negatives that pass where at least `rate` of the positives do; lower is better. NaN when one side is empty.
+
+    A claim needs a score at or above the bar, so that negatives as high as the last positive needed pass too.
+    """
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    needed = max(int(np.ceil(rate * len(positives) - 1e-9)), 1)
+    return float((negatives >= np.sort(positives)[::-1][needed - 1]).mean())
+
+
+def oscr_curve(scores: Floats, right: Flags, negatives: Floats) -> tuple[Floats, Floats]:
+    """The open-set classification curve: false-alarm rate and share claimed *and* right, each from 0 on, at every bar.
+
+    scores, right: (p,), the best answer of each known query. negatives: (n,) best scores of strangers. Among equal scores the
+    strangers pass first. Dhamija, Günther and Boult 2018, Reducing network agnostophobia, section 4.
+    """
+    if not len(scores) or not len(negatives):
+        return np.zeros(0), np.zeros(0)
+    every = np.concatenate([scores, negatives])
+    stranger = np.concatenate([np.zeros(len(scores), bool), np.ones(len(negatives), bool)])
+    claimed = np.concatenate([right, np.zeros(len(negatives), bool)])
+    order = np.lexsort((~stranger, -every))
+    false = np.cumsum(stranger[order]) / len(negatives)
+    found = np.cumsum(claimed[order]) / len(scores)
+    return np.concatenate([[0.0], false]), np.concatenate([[0.0], found])
+
+
+def oscr_area(scores: Floats, right: Flags, negatives: Floats) -> float:
+    """Area under `oscr_curve`, in [0, share right]; NaN when one side is empty."""
+    false, found = oscr_curve(scores, right, negatives)
+    return float((np.diff(false) * found[1:]).sum()) if len(false) else float("nan")
+
+
+def right_at_wrong(scores: Floats, right: Flags, rate: float) -> float:
+    """The largest share of queries claimed and right while the share claimed and wrong is at most `rate`; NaN without queries.
+
+    scores, right: (n,), the best answer of each query, minus infinity where there is none. Among equal scores wrong ones are
+    claimed first.
+    """
+    if not len(scores):
+        return float("nan")
+    order = np.lexsort((right, -scores))
+    order = order[np.isfinite(scores[order])]
+    allowed = np.cumsum(~right[order]) <= np.floor(rate * len(scores) + 1e-9)
+    return float((right[order] & allowed).sum() / len(scores))
+
+
+def reliability_bins(probabilities: Floats, right: Flags, bins: int = 10) -> list[tuple[float, float, int]]:
+    """(stated, true, claims) of each bin that holds claims: means of the stated probability and of what was right."""
+    place = np.clip((np.asarray(probabilities) * bins).astype(np.int64), 0, bins - 1)
+    return [
+        (float(probabilities[place == b].mean()), float(right[place == b].mean()), int((place == b).sum()))
+        for b in range(bins)
+        if (place == b).any()
+    ]
