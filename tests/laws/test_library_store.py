@@ -304,7 +304,7 @@ def test_a_library_of_schema_1_opens_and_its_first_write_keeps_it_as_a_version(t
     assert pointer_of(tmp_path / "lib")["schema"] == "vision.library/2"
     assert not list((tmp_path / "lib").glob("brands-*"))
     assert [entry.version for entry in library.log()] == [4, 3]
-    assert str(library.diff(3, 4)) == "1 brands removed, 1 references removed"
+    assert str(library.diff(3, 4)) == "1 brand removed, 1 reference removed"
     library.rollback(3)
     assert library.checksum == old.checksum()
 

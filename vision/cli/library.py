@@ -5,20 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision.cli import library_exchange, library_pages, library_versions
+from vision.cli.library_common import (
+    action,
+    count,
+    day,
+    embedder_of,
+    progress,
+    say,
+    show,
+    table,
+    to_read,
+    to_write,
+    user,
+)
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.table import Table
-
-    from vision.embed import EmbedderLike
-    from vision.library import Brand, Library, Reference
+    from vision.library import Brand, Reference
     from vision.values import Match
 
 _RECIPE = Path("datasets/library.yaml")
@@ -35,56 +42,80 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    create = _action(
+    create = action(
         actions, "create", "make a new library", "vision library create my-brands --from-shipped", run_create
     )
     create.add_argument("folder", type=Path, metavar="DIR", help="a folder that is not there or empty")
     create.add_argument("--from-shipped", action="store_true", help="begin with a copy of the shipped library")
 
-    add = _action(
+    add = action(
         actions,
         "add",
-        "add pictures of a brand",
+        "add brands: pictures of one, or names alone",
         "vision library add Acme acme1.png acme2.jpg --library my-brands",
         run_add,
+        writes=True,
     )
-    add.add_argument("name", metavar="NAME", help="the brand; joined when the library has it, made when not")
+    add.description = (
+        "Add pictures of a brand; a brand without pictures is found where its name is read. With --names, many such brands at "
+        "once. With --negative, what looks like a brand and is none: it competes in every search and is never claimed."
+    )
+    add.add_argument("name", nargs="?", metavar="NAME", help="the brand; joined when the library has it, made when not")
     add.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="clean logos, or crops of photos: photos are found best"
+        "images", nargs="*", metavar="IMAGE", help="clean logos, or crops of photos: photos are found best"
     )
+    add.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="brands by name, one a line, aliases after tabs or |; or .csv, .jsonl",
+    )
+    add.add_argument("--negative", action="store_true", help="NAME is no brand: a care label, a recycling sign")
     add.add_argument("--alias", action="append", default=[], metavar="NAME", help="another name; may be repeated")
+    add.add_argument("--line", metavar="TEXT", help="the product line that these pictures show")
     add.add_argument("--product", metavar="TEXT", help="the product that these pictures show")
+    add.add_argument("--valid-from", type=day, metavar="DATE", help="the first day on which they count (2026-01-31)")
+    add.add_argument("--valid-until", type=day, metavar="DATE", help="the last day on which they count")
     add.add_argument("--source", metavar="TEXT", help="where they came from (the file's name)")
     add.add_argument("--licence", metavar="TEXT", help="on what terms")
 
-    remove = _action(actions, "remove", "remove a brand", "vision library remove Acme --library my-brands", run_remove)
-    remove.add_argument("name", metavar="NAME", help="name or alias")
+    remove = action(
+        actions,
+        "remove",
+        "remove a brand, or one reference",
+        "vision library remove Acme --library my-brands",
+        run_remove,
+        writes=True,
+    )
+    remove.add_argument("name", metavar="NAME", help='a brand\'s name or alias, or a reference ("acme/3")')
 
-    rename = _action(
+    rename = action(
         actions,
         "rename",
         "give a brand another name",
         'vision library rename Acme "Acme Corp" --library my-brands',
         run_rename,
+        writes=True,
     )
     rename.add_argument("old", metavar="OLD")
     rename.add_argument("new", metavar="NEW")
 
-    listing = _action(actions, "list", "list brands", "vision library list coca", run_list)
+    listing = action(actions, "list", "list brands", "vision library list coca", run_list)
     listing.add_argument("part", nargs="?", default="", metavar="PART", help="only names and aliases that contain this")
+    listing.add_argument("--negative", action="store_true", help="what looks like a brand and is none, instead")
 
-    show = _action(actions, "show", "show a brand's references", 'vision library show "Coca-Cola"', run_show)
+    show = action(actions, "show", "show a brand's references", 'vision library show "Coca-Cola"', run_show)
     show.add_argument("name", metavar="NAME", help="name or alias")
     show.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures kept of its references there")
 
-    search = _action(
+    search = action(
         actions, "search", "brands most like a picture or a text", "vision library search logo.png", run_search
     )
     search.add_argument("images", nargs="*", metavar="IMAGE", help="a crop that shows one mark")
     search.add_argument("--text", metavar="TEXT", help="search by words instead of a picture")
     search.add_argument("-k", type=int, default=5, metavar="K", help="how many brands (5)")
 
-    build = _action(
+    build = action(
         actions,
         "build",
         "make the shipped library again from its sources (extra train)",
@@ -100,41 +131,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--iconify", type=Path, metavar="FILE.tgz", help="the package @iconify-json/logos, when npm is not there"
     )
 
-    _action(
+    action(
         actions,
         "reembed",
         "make the vectors again with this version's embedder, or another",
         "vision library reembed --library my-brands",
         run_reembed,
     )
-    from vision.cli import library_pages  # it takes `_action` and others from here
-
+    library_versions.register(actions)
+    library_exchange.register(actions)
     library_pages.register(actions)
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    purpose: str,
-    example: str,
-    run: Callable[[argparse.Namespace], int],
-    *,
-    library: bool = True,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", epilog=f"Example: {example}"
-    )
-    if library and name != "create":
-        parser.add_argument(
-            "--library", type=Path, metavar="DIR", help="the library's folder (the shipped one, to read)"
-        )
-    if name in {"create", "add", "search", "reembed"}:
-        parser.add_argument(
-            "--embedder", metavar="NAME/TAG", help="another open_clip model (extra train); a library keeps to one"
-        )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run_create(args: argparse.Namespace) -> int:
@@ -142,39 +148,81 @@ def run_create(args: argparse.Namespace) -> int:
     from vision.library import Library
 
     base = Library.default() if args.from_shipped else None
-    made = Library.create(args.folder, embedder=_embedder(args), base=base)
-    _say(args, {"library": str(args.folder), "brands": len(made)}, f"{args.folder}: {_count(len(made), 'brand')}")
+    made = Library.create(args.folder, embedder=embedder_of(args), base=base, user=user())
+    say(args, {"library": str(args.folder), "brands": len(made)}, f"{args.folder}: {count(len(made), 'brand')}")
     return 0
 
 
 def run_add(args: argparse.Namespace) -> int:
-    """Add pictures to a brand."""
-    library = _to_write(args)
-    made = library.add(
-        args.name,
-        args.images,
-        aliases=args.alias,
-        product=args.product,
-        source=args.source,
-        licence=args.licence,
-    )
+    """Add pictures to a brand, brands by name, or what is none."""
+    if args.names is not None:
+        if args.name is not None or args.negative or args.alias:
+            raise UsageError("bad_option", "--names stands alone", hint="vision library add --names brands.txt")
+        return _add_names(args)
+    if args.name is None:
+        raise UsageError("bad_option", "no brand is named", hint="vision library add Acme acme.png, or --names FILE")
+    library = to_write(args)
+    more = {"source": args.source, "licence": args.licence, "message": args.message}
+    if args.negative:
+        if args.alias or args.product or args.line or args.valid_from or args.valid_until:
+            raise UsageError("bad_option", "what is no brand has no aliases, products or dates")
+        made = library.add_negative(args.name, args.images, **more)
+    else:
+        if not args.images and (args.product or args.line or args.valid_from or args.valid_until):
+            raise UsageError("bad_option", "products and dates are those of pictures, and none is given")
+        made = library.add(
+            args.name,
+            args.images or None,
+            aliases=args.alias,
+            product=args.product,
+            line=args.line,
+            valid_from=args.valid_from,
+            valid_until=args.valid_until,
+            **more,
+        )
     brand = library.brand(args.name)
     row = {"brand": brand.name, "added": [r.id for r in made], "references": len(library.references(brand))}
-    _say(args, row, f"{brand.name}: {_count(len(made), 'reference')} added, {row['references']} in all")
+    said = f"{count(len(made), 'reference')} added, {row['references']} in all" if args.images else "known by name"
+    say(args, row, f"{brand.name}: {said}")
     return 0
 
 
+def _add_names(args: argparse.Namespace) -> int:
+    from vision.library.name_files import BadLine, read_names
+
+    library = to_write(args)
+    before = len(library)
+    named, bad = read_names(args.names)
+    refused = library.add_names([(brand.name, brand.aliases) for brand in named], message=args.message)
+    bad += [BadLine(named[place].number, error.message) for place, error in refused]
+    bad.sort(key=lambda line: line.number)
+    for line in bad:
+        print(f"{args.names}: line {line.number}: {line.why}", file=sys.stderr)
+    row = {
+        "added": len(library) - before,
+        "known": len(named) - len(refused) - (len(library) - before),
+        "bad": [{"line": line.number, "why": line.why} for line in bad],
+    }
+    text = f"{count(len(library) - before, 'brand')} added, {row['known']} known before, {count(len(bad), 'bad line')}"
+    say(args, row, text)
+    return 1 if bad else 0
+
+
 def run_remove(args: argparse.Namespace) -> int:
-    """Remove a brand with its references."""
-    removed = _to_write(args).remove(args.name)
-    _say(args, {"removed": removed.name}, f"removed {removed.name}")
+    """Remove a brand with its references, or one reference."""
+    library = to_write(args)
+    if library.has_reference(args.name):
+        removed = library.remove_reference(args.name, message=args.message).id
+    else:
+        removed = library.remove(args.name, message=args.message).name
+    say(args, {"removed": removed}, f"removed {removed}")
     return 0
 
 
 def run_rename(args: argparse.Namespace) -> int:
     """Change the name of a brand."""
-    brand = _to_write(args).rename(args.old, args.new)
-    _say(args, {"id": brand.id, "brand": brand.name}, f"renamed to {brand.name}")
+    brand = to_write(args).rename(args.old, args.new, message=args.message)
+    say(args, {"id": brand.id, "brand": brand.name}, f"renamed to {brand.name}")
     return 0
 
 
@@ -184,24 +232,25 @@ def run_list(args: argparse.Namespace) -> int:
 
     from vision.library.names import fold
 
-    library = _to_read(args)
+    library = to_read(args)
     part = fold(args.part)
-    brands = [b for b in library.brands() if any(part in fold(name) for name in (b.name, *b.aliases))]
+    listed = library.negatives() if args.negative else library.brands()
+    brands = [b for b in listed if any(part in fold(name) for name in (b.name, *b.aliases))]
     counts = Counter(r.brand_id for r in library.all_references())
     if args.json:
         for brand in brands:
             print(json.dumps(_brand_row(brand, counts[brand.id]), ensure_ascii=False))
         return 0
-    table = _table("brand", "also", "references", title=f"{_count(len(brands), 'brand')} of {len(library)}")
+    rows = table("brand", "also", "references", title=f"{count(len(brands), 'brand')} of {len(listed)}")
     for brand in brands:
-        table.add_row(brand.name, ", ".join(brand.aliases), str(counts[brand.id]))
-    _print(table)
+        rows.add_row(brand.name, ", ".join(brand.aliases), str(counts[brand.id]))
+    show(rows)
     return 0
 
 
 def run_show(args: argparse.Namespace) -> int:
     """Show the references of a brand."""
-    library = _to_read(args)
+    library = to_read(args)
     brand = library.brand(args.name)
     references = library.references(brand)
     if args.pictures is not None:
@@ -215,11 +264,13 @@ def run_show(args: argparse.Namespace) -> int:
         print(json.dumps(row, ensure_ascii=False))
         return 0
     also = f" (also {', '.join(brand.aliases)})" if brand.aliases else ""
-    table = _table("reference", "kind", "product", "source", "licence", "views", "picture", title=f"{brand.name}{also}")
+    columns = ("reference", "kind", "line", "product", "valid", "source", "licence", "views", "picture")
+    rows = table(*columns, title=f"{brand.name}{also}")
     for r in references:
         kept = "kept" if r.thumbnail is not None else "vectors only"
-        table.add_row(r.id, r.kind, r.product or "", r.source or "", r.licence or "", str(r.vectors), kept)
-    _print(table)
+        what = (r.id, r.kind, r.line or "", r.product or "", _days(r))
+        rows.add_row(*what, r.source or "", r.licence or "", str(r.vectors), kept)
+    show(rows)
     return 0
 
 
@@ -227,7 +278,7 @@ def run_search(args: argparse.Namespace) -> int:
     """Search by pictures or by words; the picture that cannot be read ends the command."""
     if bool(args.images) == (args.text is not None):
         raise UsageError("bad_option", "give pictures or --text", hint="vision library search logo.png")
-    library = _to_read(args)
+    library = to_read(args)
     if args.text is not None:
         answers = [(args.text, library.search_text(args.text, args.k))]
     else:
@@ -237,10 +288,11 @@ def run_search(args: argparse.Namespace) -> int:
             print(json.dumps({"query": query, "matches": [_match_row(m) for m in matches]}, ensure_ascii=False))
         return 0
     for query, matches in answers:
-        table = _table("brand", "product", "similarity", "reference", title=query)
+        rows = table("brand", "product", "similarity", "reference", title=query)
         for match in matches:
-            table.add_row(match.brand, match.product or "", f"{match.similarity:.3f}", match.reference)
-        _print(table)
+            name = f"{match.brand} (no brand)" if match.negative else match.brand
+            rows.add_row(name, match.product or "", f"{match.similarity:.3f}", match.reference)
+        show(rows)
     return 0
 
 
@@ -255,7 +307,7 @@ def run_build(args: argparse.Namespace) -> int:
         args.recipe = _RECIPE
     config = load_config(args.recipe, changes)
     shipped = (args.out.parent / "manifest.json").is_file()
-    with _progress() as tell:
+    with progress() as tell:
         library = build_library(
             config, args.out, cache=args.cache, iconify=args.iconify, progress=tell, read_only=shipped
         )
@@ -270,7 +322,7 @@ def run_build(args: argparse.Namespace) -> int:
         "references": len(references),
         "vectors": sum(r.vectors for r in references),
     }
-    _say(args, row, f"{args.out}: " + ", ".join(f"{row[key]} {key}" for key in ("brands", "references", "vectors")))
+    say(args, row, f"{args.out}: " + ", ".join(f"{row[key]} {key}" for key in ("brands", "references", "vectors")))
     return 0
 
 
@@ -280,49 +332,32 @@ def run_reembed(args: argparse.Namespace) -> int:
 
     if args.library is None:
         raise UsageError("bad_option", "the shipped library is built, not re-embedded", hint="--library DIR")
-    library, lost = Library.reembed(args.library, embedder=_embedder(args))
+    library, lost = Library.reembed(args.library, embedder=embedder_of(args), user=user())
     row = {"library": str(args.library), "brands": len(library), "dropped": [r.id for r in lost]}
-    _say(
+    say(
         args,
         row,
-        f"{_count(len(library), 'brand')} embedded; {_count(len(lost), 'reference')} without a picture dropped",
+        f"{count(len(library), 'brand')} embedded; {count(len(lost), 'reference')} without a picture dropped",
     )
     return 0
-
-
-def _to_read(args: argparse.Namespace) -> Library:
-    from vision.library import Library
-
-    embedder = _embedder(args)
-    return Library.default(embedder=embedder) if args.library is None else Library.open(args.library, embedder=embedder)
-
-
-def _to_write(args: argparse.Namespace) -> Library:
-    from vision.library import Library
-
-    if args.library is None:
-        hint = "vision library create my-brands, then --library my-brands"
-        raise UsageError("bad_option", "the shipped library is not changed", hint=hint)
-    return Library.open(args.library, embedder=_embedder(args))
-
-
-def _embedder(args: argparse.Namespace) -> EmbedderLike | None:
-    """The embedder asked for; None for the shipped one, which a library loads when it needs it."""
-    if getattr(args, "embedder", None) is None:
-        return None
-    from vision.embed import Embedder
-
-    return Embedder.load(args.embedder)
 
 
 def _brand_row(brand: Brand, references: int) -> dict[str, Any]:
     return {"id": brand.id, "brand": brand.name, "aliases": list(brand.aliases), "references": references}
 
 
+def _days(r: Reference) -> str:
+    """From when until when a reference counts; "" for always."""
+    return f"{r.valid_from or ''} – {r.valid_until or ''}".strip() if r.valid_from or r.valid_until else ""
+
+
 def _reference_row(r: Reference) -> dict[str, Any]:
     return {
         "id": r.id,
+        "line": r.line,
         "product": r.product,
+        "valid_from": None if r.valid_from is None else r.valid_from.isoformat(),
+        "valid_until": None if r.valid_until is None else r.valid_until.isoformat(),
         "source": r.source,
         "licence": r.licence,
         "kind": r.kind,
@@ -332,46 +367,5 @@ def _reference_row(r: Reference) -> dict[str, Any]:
 
 
 def _match_row(m: Match) -> dict[str, Any]:
-    return {"brand": m.brand, "product": m.product, "reference": m.reference, "similarity": round(m.similarity, 4)}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _say(args: argparse.Namespace, row: dict[str, Any], text: str) -> None:
-    print(json.dumps(row, ensure_ascii=False) if args.json else text)
-
-
-def _table(*columns: str, title: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print(table: Table) -> None:
-    from rich.console import Console
-
-    Console().print(table)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each stage, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(stage: str, done: int, of: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=of)
-            bars.update(tasks[stage], completed=done)
-
-        yield tell
+    row = {"brand": m.brand, "product": m.product, "reference": m.reference, "similarity": round(m.similarity, 4)}
+    return row | ({"negative": True} if m.negative else {})

@@ -15,7 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.cli.library import _action, _count, _print, _progress, _say, _table, _to_read, _to_write
+from vision.cli.library_common import action as _action
+from vision.cli.library_common import count as _count
+from vision.cli.library_common import progress as _progress
+from vision.cli.library_common import say as _say
+from vision.cli.library_common import show as _print
+from vision.cli.library_common import table as _table
+from vision.cli.library_common import to_read as _to_read
+from vision.cli.library_common import to_write as _to_write
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:

@@ -54,13 +54,13 @@ def import_folder(
     licence: str | None = None,
     negative: bool = False,
     message: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Imported:
     """Add a folder to a library: each folder in it is a brand, the pictures in that its references. In one write.
 
     Folders in a brand's folder are products, and with one more level between lines: BRAND/LINE/PRODUCT/picture.jpg. Pictures that
     the brand has already are not added again. source: the file's name when None. negative: the folders are no brands, but look
-    like some. progress: is told how many pictures were read so far.
+    like some. progress: is told how many pictures were read, and of how many.
     Raises UsageError (bad_option) when there is no such folder, LibraryError (locked, read_only, other_embedder).
     """
     if not folder.is_dir():
@@ -68,7 +68,8 @@ def import_folder(
     like = NewReference(np.zeros((0, 0), np.float32), "negative" if negative else "photo", None, source, licence)
     groups: dict[str, list[NewReference]] = {}
     faults = []
-    for number, found in enumerate(find_inputs([os.fspath(folder)]), 1):
+    files = list(find_inputs([os.fspath(folder)]))
+    for number, found in enumerate(files, 1):
         place = "" if found.file is None else os.path.relpath(found.file, folder)
         *inner, _ = Path(place).parts or ("",)
         try:
@@ -82,7 +83,7 @@ def import_folder(
         except (PictureError, UsageError) as error:
             faults.append((place or found.path, error.message))
         if progress is not None:
-            progress(number)
+            progress(number, len(files))
     empty = [f.name for f in folder.iterdir() if f.is_dir() and f.name not in groups and not f.name.startswith(".")]
     faults += [(name, "no picture in it could be read") for name in sorted(empty)]
     brands = [NewBrand(name, references, (), negative) for name, references in groups.items()]

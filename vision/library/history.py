@@ -64,7 +64,7 @@ class Change:
         return cls(**parts, names=names, reembedded=bool(row["reembedded"]))
 
     def __str__(self) -> str:
-        said = [f"{ids.count} {name.replace('_', ' ')}" for name, ids in self.parts() if ids.count]
+        said = [f"{ids.count} {_nouns(name, ids.count)}" for name, ids in self.parts() if ids.count]
         return ", ".join([*said, *(["embedded anew"] if self.reembedded else [])]) or "nothing"
 
 
@@ -88,6 +88,12 @@ def compare(before: State, after: State) -> Change:
         tuple((old[b.id].name, b.name) for b in changed),
         before.embedder != after.embedder,
     )
+
+
+def _nouns(name: str, count: int) -> str:
+    """The name of a part as it is read after a number: "1 brand added"."""
+    noun, _, verb = name.partition("_")
+    return f"{noun.removesuffix('s') if count == 1 else noun} {verb}"
 
 
 def _differs(one: Reference, other: Reference) -> bool:
