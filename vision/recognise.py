@@ -35,6 +35,8 @@ MOST_NAMES = 5
 LEAST_READ = 14.0
 # With `auto` nothing is read where vision alone is at least this sure of a brand.
 SURE = 0.97
+# A line that fits no name is told when it is at least this clear; symbols give single letters and worse.
+LEAST_CLEAR = 0.6
 # What is read in the whole crop taken as one line, or round a ring, counts this many points less than a line that was found.
 FALLBACK_POINTS = 0.5
 
@@ -193,7 +195,8 @@ def reading_of(place: Place, lines: Sequence[TextLine], found: Sequence[NameMatc
     if found:
         best = found[0]
         return Reading(best.string, best.confidence, moved(best.box))
-    tallest = max((line for line in lines if line.way == "lines"), key=lambda line: line.height, default=None)
+    clear = [line for line in lines if line.way == "lines" and line.confidence >= LEAST_CLEAR]
+    tallest = max(clear, key=lambda line: line.height, default=None)
     return None if tallest is None else Reading(tallest.string, tallest.confidence, moved(tallest.box))
 
 

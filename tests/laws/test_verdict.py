@@ -139,6 +139,18 @@ def test_a_brand_that_has_no_picture_is_named_when_it_is_read():
     assert (best.similarity, best.reference, best.read) == (None, None, "BY NAME")
 
 
+def test_a_short_name_or_ordinary_word_counts_only_where_the_pictures_agree():
+    near = [seen(f"brand {i}", 0.5 - i / 50) for i in range(10)]
+    far = [*near, seen("Gap", 0.1)]
+    agreeing = [seen("Gap", 0.45), *near]
+    silent, heard = (
+        next(c for c in contenders(Evidence(matches, 0.0, 80, 0.8, [read("Gap", 4)])) if c.brand == "Gap")
+        for matches in (far, agreeing)
+    )
+    assert (silent.points, heard.points) == (0.0, 3.0)
+    assert decide(Evidence(far, 0.0, 80, 0.8, [read("Gap", 4)]), CALIBRATION, OperatingPoint(0.5, 0.01)).brand != "Gap"
+
+
 def test_a_name_settles_what_two_similar_pictures_leave_open():
     near = [seen("A", 0.80), seen("B", 0.79)]
     assert CALIBRATION.ranked(Evidence(near, 0.1, 80, 0.8))[0][0].brand == "A"
@@ -170,7 +182,12 @@ def test_a_brand_can_have_a_higher_bar_of_its_own():
 
 def test_features_are_those_of_the_formula():
     evidence = Evidence(
-        [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)], 0.2, 64, 0.75, [read("A", -1), read("D", 2)], 1000
+        [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)],
+        0.2,
+        64,
+        0.75,
+        [read("A", -1), read("D", 2, accepted=True)],
+        1000,
     )
     a, b, c, d = contenders(evidence)
     assert d.similarity == 0.1

@@ -15,6 +15,8 @@ from vision.values import Kind, Match, NameMatch
 BACKGROUND_SHARE = 0.5
 # A name speaks from this many points below the bar at which it would be accepted by itself, and not louder than so many points.
 POINTS_BELOW, MOST_POINTS = 3.0, 9.0
+# Pictures agree with a name when its brand is among so many nearest ones.
+AGREEING = 10
 # Libraries smaller than this are all alike to the probability: no calibration has seen fewer brands.
 LEAST_BRANDS = 100
 
@@ -54,20 +56,30 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A brand that a box may show. match: its nearest reference; null when it has none. name: what speaks for it in writing."""
+    """A brand that a box may show.
+
+    match: its nearest reference; null when it has none. name: what speaks for it in writing. agrees: it is among the nearest.
+    """
 
     brand: str
     match: Match | None
     name: NameMatch | None
     similarity: float
+    agrees: bool = False
 
     @property
     def points(self) -> float:
-        """How loud its name speaks, in [0, MOST_POINTS]; one that is not accepted by itself is no louder than the bar."""
+        """How loud its name speaks, in [0, MOST_POINTS].
+
+        A name that is not accepted by itself, a short one, say, or an ordinary word, is no louder than the bar, and silent where
+        the pictures do not agree.
+        """
         if self.name is None:
             return 0.0
-        score = self.name.score if self.name.accepted else min(self.name.score, 0.0)
-        return min(max(score + POINTS_BELOW, 0.0), MOST_POINTS)
+        points = min(max(self.name.score + POINTS_BELOW, 0.0), MOST_POINTS)
+        if self.name.accepted:
+            return points
+        return min(points, POINTS_BELOW) if self.agrees else 0.0
 
     @property
     def accepted(self) -> bool:
@@ -86,7 +98,11 @@ def contenders(evidence: Evidence) -> list[Contender]:
     A brand without pictures is taken to look as the least similar of the others: vision speaks neither for nor against it.
     """
     names = {n.brand: n for n in evidence.names}
-    seen = [Contender(m.brand, m, None if m.negative else names.get(m.brand), m.similarity) for m in evidence.matches]
+    nearest = {m.brand for m in sorted(evidence.matches, key=lambda m: -m.similarity)[:AGREEING]}
+    seen = [
+        Contender(m.brand, m, None if m.negative else names.get(m.brand), m.similarity, m.brand in nearest)
+        for m in evidence.matches
+    ]
     least = min((m.similarity for m in evidence.matches), default=0.0)
     known = {c.brand for c in seen}
     return seen + [Contender(n.brand, None, n, least) for n in evidence.names if n.brand not in known]
