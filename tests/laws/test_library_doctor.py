@@ -94,6 +94,15 @@ def test_a_mislabelled_reference_is_told_with_what_it_looks_like(shelf):
     assert found.similarity == pytest.approx(0.9, abs=1e-2)
 
 
+def test_a_reference_that_is_nearly_as_near_to_its_own_is_not_called_mislabelled(shelf):
+    mark = shelf.vector()
+    for brand, cosine in (("Apex", 0.78), ("Borea", 0.8)):
+        for _ in range(3):
+            shelf.add(brand, near(mark, cosine, shelf.random))
+    shelf.add("Apex", mark)
+    assert examine(shelf.library()).mislabelled == ()
+
+
 def test_the_only_reference_of_its_kind_is_not_called_mislabelled(shelf):
     shelf.add("Apex")  # other artwork, near nothing
     assert examine(shelf.library()).mislabelled == ()
@@ -137,6 +146,15 @@ def test_a_reference_with_one_view_of_its_own_is_not_redundant(shelf):
     shelf.add("Evoke", same, other)
     found = examine(shelf.library()).redundant
     assert [(r.reference, r.kept) for r in found] == [("evoke/1", "evoke/2")]
+
+
+def test_what_stays_is_the_reference_that_has_all_of_the_views(shelf):
+    one, two, other = shelf.vector(), shelf.vector(), shelf.vector()
+    shelf.add("Evoke", one, other)
+    shelf.add("Evoke", one, two)
+    shelf.add("Evoke", two, one)
+    found = examine(shelf.library()).redundant
+    assert [(r.reference, r.kept) for r in found] == [("evoke/3", "evoke/2")]
 
 
 def test_references_close_to_the_background_are_told(shelf):

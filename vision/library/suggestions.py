@@ -148,10 +148,15 @@ class Gathering:
         return sight(None, "unknown", finding.score, likeliest)
 
     def _read(self, finding: Finding) -> str | None:
-        """The brand whose name was read: the verdict's, or the one that has just this name."""
-        for candidate in finding.candidates:
-            if getattr(candidate, "read", None) and candidate.brand in self.library:
-                return candidate.brand
+        """The brand whose name was read: the likeliest one, or the one that has just this name."""
+        best = finding.candidates[0] if finding.candidates else None
+        if (
+            best is not None
+            and best.read
+            and best.probability >= self.limits.probability
+            and best.brand in self.library
+        ):
+            return best.brand
         if finding.text is not None and len(fold(finding.text.string)) > 2 and finding.text.string in self.library:
             return self.library.brand(finding.text.string).name
         return None
@@ -278,7 +283,7 @@ def propose(
     open_.sort(key=lambda each: _by_rank(each.sight))
     groups = _brand_groups([s for s in open_ if s.sight.brand is not None], library, limits, left_out)
     groups += _stranger_groups([s for s in open_ if s.sight.brand is None], library, limits, left_out)
-    return Proposal(tuple(groups), dict(sorted(left_out.items())))
+    return Proposal(tuple(groups), {reason: n for reason, n in sorted(left_out.items()) if n})
 
 
 def _as_of_now(seen: Seen, library: Library, limits: Limits) -> Seen:
