@@ -38,8 +38,9 @@ _ERRORS = 10.0
 _UNSURE, _MORE_TEXT, _TALLER = 4.0, 1.5, 3.0
 # Points lost where only look-alikes agree, and where a sign of the name was not read ("Disney" for Disney+).
 _LOOKS_ALIKE, _NO_SIGN = 0.3, 0.5
-# What is left has to reach this; it is taken off, so that scores are accepted from 0 on.
-_ENOUGH = 2.5
+# What is left has to reach this; it is taken off, so that scores are accepted from 0 on. With 2.0 nothing wrong was claimed for
+# 694 training boxes, and as many right as with 1.0; with 1.5 Airtel was for Intel, StockX in a photograph (benchmarks/names.py).
+_ENOUGH = 2.0
 # The score of a brand when no name of it is anywhere near.
 LEAST_SCORE = -20.0
 
@@ -47,8 +48,9 @@ LEAST_SCORE = -20.0
 
 # Names of fewer letters are not accepted: those of one or two made 70 of 81 false claims on photographs.
 _LEAST_LETTERS = 4
-# Edits that an accepted name of so many letters may have.
-_EDITS = ((10, 2), (7, 1))
+# Edits that an accepted name of so many letters may have. One from 6 letters on finds 8 more of 40 names that lack a letter than
+# from 7 on, and made no claim on 653 text regions of photographs.
+_EDITS = ((10, 2), (6, 1))
 # Of a spelling with look-alikes, so large a share has to be letters: "8055" is a number, not BOSS.
 _LETTERS = 1 / 3
 # So many of the commonest words count as ordinary; rarer ones ("fiat", "converse") are mostly names where pictures show them.
@@ -67,8 +69,8 @@ _WORDS, _JOINED = 4, 3
 
 # Letters of other scripts that are taken for Latin ones: Cyrillic, then Greek, where the cases differ.
 _OTHER_SCRIPTS = str.maketrans(
-    "АВЕЅІЈКМНОРСТУХавеѕіјкмнорстухԁԛԝ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧΛΣαβεγικνορτυχωη" + "×ɑɡ",
-    "abesijkmhopctyxabesijkmhopctyxdqw" + "abezhikmnoptyxaeabeyiknoptuxwn" + "xag",
+    "АБВЕЗЅІЈКМНОРСТУХабвезѕіјкмнорстухԁԛԝ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧΛΣαβεγικνορτυχωη" + "×ɑɡ",
+    "abbe3sijkmhopctyxabbe3sijkmhopctyxdqw" + "abezhikmnoptyxaeabeyiknoptuxwn" + "xag",
 )
 # Signs between letters that carry no letter of their own where a reading is concerned ("AT&T", "H&M").
 _SIGNS = str.maketrans("", "", "&+#@")
