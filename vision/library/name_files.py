@@ -96,7 +96,7 @@ def _json(line: str) -> list[str] | str:
 def _csv(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[int, list[str] | str]]:
     numbers = [number for number, _ in lines]
     dialect: Any = csv.excel_tab if path.suffix.lower() == ".tsv" else csv.excel
-    rows = csv.reader((line for _, line in lines), dialect)
+    rows = csv.reader((line + "\n" for _, line in lines), dialect)
     header = [column.strip().lower() for column in next(rows, [])]
     if "name" not in header:
         raise UsageError("bad_option", f"no column 'name' in {header}", path=str(path), hint="name,aliases")
@@ -110,4 +110,4 @@ def _csv(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[int, list[s
             yield number, "no name"
             continue
         aliases = row[also] if also is not None and len(row) > also else ""
-        yield number, [row[name].strip(), *(part.strip() for part in aliases.split("|") if part.strip())]
+        yield number, [" ".join(row[name].split()), *(part.strip() for part in aliases.split("|") if part.strip())]

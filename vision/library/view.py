@@ -115,7 +115,7 @@ class View:
         starts = table.starts.tolist()
         ids = [self.state.references[self.row_reference[start]].brand_id for start in starts]
         return {
-            key: slice(start, stop) for key, start, stop in zip(ids, starts, [*starts[1:], len(table)], strict=True)
+            key: slice(start, stop) for key, start, stop in zip(ids, starts, [*starts, len(table)][1:], strict=True)
         }
 
     def nearest(self, queries: Embeddings, k: int) -> list[list[Match]]:
