@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+
+from vision.cli.main import main
+from vision.report.rows import write_row
+from vision.values import Candidate, Finding, Result
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,81 @@ def test_a_library_from_its_first_picture_to_its_last(run, marks, tmp_path):
         assert kept.size == (200, 200)
     assert answer(library("remove", "Zeta", *mine)) == [{"removed": "Zeta"}]
     assert [row["brand"] for row in answer(library("list", *mine))] == ["Acme International"]
+
+
+@pytest.fixture
+def at_hand(tmp_path, monkeypatch, capfd):
+    """As `run`, in this process: a second less for each of many commands."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        told = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
+
+    return call
+
+
+def test_names_negatives_lists_and_versions_of_a_library_in_and_out(at_hand, marks, tmp_path):
+    def library(*arguments, into="mine"):
+        return at_hand("library", *arguments, "--library", into, "--json")
+
+    answer(at_hand("library", "create", "mine", "--json"))
+    (tmp_path / "names.txt").write_text("Acme | ACME Corp\n!!\nZeta\n")
+    done = library("add", "--names", "names.txt", "--message", "the first ones")
+    assert (done.returncode, done.stderr) == (1, "names.txt: line 2: '!!' is no brand name\n")
+    assert json.loads(done.stdout)["added"] == 2
+    assert answer(library("add", "Sign", marks / "zeta.png", "--negative"))[0]["added"] == ["sign/1"]
+    (tmp_path / "logos" / "Acme" / "Tins").mkdir(parents=True)
+    (tmp_path / "logos" / "Acme" / "Tins" / "a.png").write_bytes((marks / "acme.png").read_bytes())
+    (tmp_path / "logos" / "Acme" / "bad.png").write_bytes(b"no picture")
+    done = library("import", "logos", "--licence", "ours")
+    assert done.returncode == 1
+    assert "Acme/bad.png: " in done.stderr
+    assert json.loads(done.stdout)["references"] == 1
+    found = answer(library("search", marks / "zeta.png", marks / "acme.png"))
+    assert [(row["matches"][0]["brand"], row["matches"][0].get("negative")) for row in found] == [
+        ("Sign", True),
+        ("Acme", None),
+    ]
+    assert found[1]["matches"][0]["product"] == "Tins"
+
+    assert answer(library("watch", "ours", "add", "acme corp", "zeta"))[0]["brands"] == ["Acme", "Zeta"]
+    assert answer(library("watch", "ours")) == [{"list": "ours", "brands": ["Acme", "Zeta"]}]
+    assert answer(library("export", "out.zip"))[0]["references"] == 2
+    assert answer(library("import", "out.zip", into="other"))[0]["brands"] == 2
+    assert answer(library("list", into="other")) == answer(library("list"))
+
+    assert answer(library("remove", "acme/1")) == [{"removed": "acme/1"}]
+    log = answer(library("log"))
+    assert [entry["version"] for entry in log] == [6, 5, 4, 3, 2, 1]
+    assert (log[4]["message"], log[4]["change"]["brands_added"]["ids"]) == ("the first ones", ["acme", "zeta"])
+    assert answer(library("diff", "5"))[0]["references_removed"]["ids"] == ["acme/1"]
+    assert answer(library("rollback", "5"))[0]["version"] == 7
+    assert answer(library("list")) == answer(library("list", into="other"))
+    assert answer(library("compact", "--keep", "1"))[0]["versions"] == 1
+
+
+def test_verdicts_that_rested_on_a_reference_are_listed(at_hand, tmp_path):
+    candidates = [
+        {"brand": "Acme", "similarity": 0.8, "probability": 0.9, "reference": "acme/1", "read": None},
+        {"brand": "Zeta", "similarity": 0.5, "probability": 0.0, "reference": "zeta/2", "read": None},
+    ]
+    finding = Finding(
+        "logo", (1.0, 2.0, 30.0, 40.0), 0.9, "known", "Acme", None, 0.9, tuple(Candidate(**c) for c in candidates)
+    )
+    result = Result("a.jpg", "0" * 64, 64, 64, "ok", findings=(finding,))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.jsonl").write_bytes(write_row(result))
+    found = answer(at_hand("library", "touched", "acme/1", "out", "out/results.jsonl", "--json"))
+    assert [(row["path"], row["verdict"], row["brand"], row["runner_up"]) for row in found] == [
+        ("a.jpg", "known", "Acme", False)
+    ] * 2
+    rival = answer(at_hand("library", "touched", "zeta/2", "out", "--json"))
+    assert [(row["rank"], row["runner_up"]) for row in rival] == [(2, True)]
+    assert answer(at_hand("library", "touched", "zeta/2", "out", "--winners", "--json")) == []
+    done = at_hand("library", "touched", "zeta/2", "nowhere")
+    assert (done.returncode, "error [missing]" in done.stderr) == (3, True)
 
 
 def test_mistakes_are_named_with_their_code_and_what_to_do(run, marks, tmp_path):
