@@ -126,6 +126,12 @@ def test_the_choice_is_the_same_in_any_order_and_when_rows_come_twice(library):
         assert gathered(library, mixed, limits=limits) == expected
 
 
+def test_an_ordinary_word_alone_proposes_no_brand_of_that_name(library):
+    library.extend([NewBrand("Fresh", ()), NewBrand("Xyl", ())])
+    rows = [row(1, finding(None, text="FRESH")), row(2, finding(None, text="XYL"))]
+    assert gathered(library, rows) == [(None, "unknown", "shop/1.jpg"), ("Xyl", "read", "shop/2.jpg")]
+
+
 def test_of_one_picture_a_brand_gets_its_best_box(library):
     one = row(1, finding(probability=0.3), finding(probability=0.6, box=(200.0, 20.0, 300.0, 90.0)))
     gathering = Gathering(library)

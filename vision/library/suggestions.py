@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from vision.embed.contract import unit_rows
+from vision.library.by_name import common_words
 from vision.library.decisions import Decisions, brand_id_of
 from vision.library.names import fold
 from vision.values import Box, Embeddings, Finding, Result
@@ -148,7 +149,7 @@ class Gathering:
         return sight(None, "unknown", finding.score, likeliest)
 
     def _read(self, finding: Finding) -> str | None:
-        """The brand whose name was read: the likeliest one, or the one that has just this name."""
+        """The brand whose name was read: the likeliest one, or the one that has just this name, no ordinary word."""
         best = finding.candidates[0] if finding.candidates else None
         if (
             best is not None
@@ -157,8 +158,10 @@ class Gathering:
             and best.brand in self.library
         ):
             return best.brand
-        if finding.text is not None and len(fold(finding.text.string)) > 2 and finding.text.string in self.library:
-            return self.library.brand(finding.text.string).name
+        text = finding.text.string if finding.text is not None else ""
+        # "FRESH" on a cup is no proof of a brand called Fresh
+        if len(fold(text)) > 2 and not common_words().get(text.casefold(), False) and text in self.library:
+            return self.library.brand(text).name
         return None
 
     def _brand_id(self, brand: str | None) -> str | None:
