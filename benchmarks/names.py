@@ -6,8 +6,9 @@ Everything is read as a scan reads it: the lines of a crop, then, only where no 
 round a ring; a claim is a name accepted by text alone. One thread.
 
 attacks (always): drawn names of `vision.evaluate.spelling_attacks`, plain and disguised, right and wrong by kind.
-boxes: for each labelled set (any format, `PATH#SPLIT`) boxes at least 16 pixels high whose brand the library knows, and those
-whose brand it does not know; best name (top), claimed and right, claimed and wrong. Kin ("Google Drive" for Google) is right.
+boxes: for each labelled set (any format, `PATH#SPLIT`) the boxes of its source whose brand the library knows, and those whose
+brand it does not know, in per cent: best name right (top), claimed and right, claimed and wrong. Kin ("Google Drive" for Google)
+is right. Boxes under 16 pixels high count, but are not read.
 photos: text regions, found at 640 pixels, of photographs without logos: how many get a name, and which.
 time: milliseconds to make the index and to match a crop of two lines, by number of names.
 """
@@ -19,6 +20,7 @@ import dataclasses
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +52,25 @@ def main() -> None:
     args = parser.parse_args()
     library = Library.open(args.library) if args.library else Library.default()
     reader = TextReader.load()
-    index = library.name_index
-    print(f"{len(library)} brands, {len(index)} names")
-    rows: list[dict[str, Any]] = attacks(reader, index)
-    for path in args.boxes:
-        rows += boxes(reader, library, path)
-    if args.photos:
-        rows.append(photographs(reader, index, sorted(args.photos.iterdir())[args.first :: args.every]))
-    if args.time:
-        rows += timings(index)
-    for row in rows:
-        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    print(f"{len(library)} brands, {len(library.name_index)} names")
+    rows: list[dict[str, Any]] = []
+    for each in tables(reader, library, args):
+        rows += each
+        for row in each:
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def tables(reader: TextReader, library: Library, args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    yield attacks(reader, library.name_index)
+    for path in args.boxes:
+        yield boxes(reader, library, path)
+    if args.photos:
+        chosen = sorted(args.photos.iterdir())[args.first :: args.every]
+        yield [photographs(reader, library.name_index, chosen)]
+    if args.time:
+        yield timings()
 
 
 def names_in(reader: TextReader, index: NameIndex, pixels: Pixels) -> list[NameMatch]:
@@ -99,8 +107,8 @@ def attacks(reader: TextReader, index: NameIndex) -> list[dict[str, Any]]:
 def boxes(reader: TextReader, library: Library, path: str) -> list[dict[str, Any]]:
     counts = {True: Counter[str](), False: Counter[str]()}
     spent = 0.0
-    for picture in read_set(path):
-        wanted = [b for b in picture.boxes if b.brand and not b.ignore and b.box[3] - b.box[1] >= LEAST_HEIGHT]
+    for picture in read_set(path, extra_boxes=False):
+        wanted = [b for b in picture.boxes if b.brand and not b.ignore]
         if not wanted:
             continue
         pixels = read_picture(picture.path).pixels
@@ -110,7 +118,8 @@ def boxes(reader: TextReader, library: Library, path: str) -> list[dict[str, Any
         ):
             brand = canonical(str(box.brand))
             begun = time.process_time()
-            found = names_in(reader, library.name_index, crop(pixels, place))
+            high = box.box[3] - box.box[1] >= LEAST_HEIGHT
+            found = names_in(reader, library.name_index, crop(pixels, place)) if high else []
             spent += time.process_time() - begun
             tally, claimed = counts[brand in library], claim(found)
             tally["boxes"] += 1
@@ -133,22 +142,22 @@ def boxes(reader: TextReader, library: Library, path: str) -> list[dict[str, Any
 
 def photographs(reader: TextReader, index: NameIndex, paths: list[Path]) -> dict[str, Any]:
     regions, claims = 0, []
-    settings = reader.settings
+    finder = TextReader.load()
+    finder.settings = dataclasses.replace(finder.settings, side=640)
     for path in paths:
         pixels = read_picture(path).pixels
         height, width = pixels.shape[:2]
-        reader.settings = dataclasses.replace(settings, side=640)
-        found = [line.box for line in reader.read([pixels])[0]]
-        reader.settings = settings
+        found = [line.box for line in finder.read([pixels])[0]]
         for place in pad(np.array(found, np.float32).reshape(-1, 4), PADDING, width, height):
             regions += 1
             brand = claim(names_in(reader, index, crop(pixels, place)))
             if brand is not None:
                 claims.append(f"{path.name}: {brand}")
-    return {"photos": len(paths), "regions": regions, "claims": len(claims), "which": claims}
+    return {"photos": len(paths), "regions": regions, "claims": len(claims), "which": ", ".join(claims)}
 
 
-def timings(index: NameIndex) -> list[dict[str, Any]]:
+def timings() -> list[dict[str, Any]]:
+    NameIndex([])  # the words are read once
     random = np.random.default_rng(0)
     parts = ["ba", "ko", "ti", "ra", "son", "mel", "vi", "do", "ex", "lin", "po", "qua"]
     crops = [

@@ -157,9 +157,11 @@ def test_signs_may_be_read_or_not_but_never_make_another_name():
     assert best(line("C")) is None
 
 
-def test_names_in_other_scripts_match_themselves_and_no_latin_text():
-    assert accepted("Яндекс") == ["Яндекс"]
-    assert all(m.brand != "Яндекс" for m in INDEX.match([line("Yandex")]))
+def test_names_in_other_scripts_match_what_a_reader_of_latin_letters_takes_them_for():
+    index = NameIndex([("Gazprom", "Газпром"), ("Rosatom", "Росатом"), ("Sharp", "シャープ")])
+    assert accepted("TA3NPOM", index=index) == ["Gazprom"]
+    assert accepted("POCATOM", index=index) == ["Rosatom"]
+    assert accepted("Gazprom", "SHARP", index=index) == []
     assert reading_key("АDIDАЅ") == reading_key("ΑDIDΑS") == "adidas"
 
 

@@ -67,10 +67,22 @@ _BEHIND = 8.0
 # Words of a run, lines joined.
 _WORDS, _JOINED = 4, 3
 
-# Letters of other scripts that are taken for Latin ones: Cyrillic, then Greek, where the cases differ.
+# Letters of other scripts by what a reader of Latin letters takes them for: the same shapes first, so that a name in disguise is
+# the name; then the nearest, so that names in Cyrillic find themselves in what is read ("ГАЗПРОМ" is read as "TA3NPOM").
+_CYRILLIC = dict(
+    zip("авеѕіјкмнорстухԁԛԝ" + "бвгджзийлпуфцчшщъыьэя", "abesijkmhopctyxdqw" + "bbtax3nnanyφu4wwbbb3r", strict=True)
+)
+_CYRILLIC |= {"ю": "io", "ы": "bi"}
+_GREEK = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧΛΣαβεγικνορτυχωη", "abezhikmnoptyxaeabeyiknoptuxwn", strict=True))
 _OTHER_SCRIPTS = str.maketrans(
-    "АБВЕЗЅІЈКМНОРСТУХабвезѕіјкмнорстухԁԛԝ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧΛΣαβεγικνορτυχωη" + "×ɑɡ",
-    "abbe3sijkmhopctyxabbe3sijkmhopctyxdqw" + "abezhikmnoptyxaeabeyiknoptuxwn" + "xag",
+    {
+        **_CYRILLIC,
+        **{letter.upper(): seen for letter, seen in _CYRILLIC.items()},
+        **_GREEK,
+        "×": "x",
+        "ɑ": "a",
+        "ɡ": "g",
+    }
 )
 # Signs between letters that carry no letter of their own where a reading is concerned ("AT&T", "H&M").
 _SIGNS = str.maketrans("", "", "&+#@")
@@ -345,7 +357,7 @@ def _overlap(one: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
 def reading_key(text: str) -> str:
     """A text folded as readings and names are compared: without case, accents, spaces, punctuation and the signs & + # @.
 
-    Cyrillic and Greek letters that look like Latin ones become them; others stay.
+    Cyrillic and Greek letters become what they look like in Latin, where they look like anything.
     """
     return _key(text.translate(_SIGNS))
 
