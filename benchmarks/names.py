@@ -7,8 +7,9 @@ round a ring; a claim is a name accepted by text alone. One thread.
 
 attacks (always): drawn names of `vision.evaluate.spelling_attacks`, plain and disguised, right and wrong by kind.
 boxes: for each labelled set (any format, `PATH#SPLIT`) the boxes of its source whose brand the library knows, and those whose
-brand it does not know, in per cent: best name right (top), claimed and right, claimed and wrong. Kin ("Google Drive" for Google)
-is right. Boxes under 16 pixels high count, but are not read.
+brand it does not know, in per cent: best name right (top), claimed and right, claimed and wrong; the same of what fits as well
+but is too short or ordinary a name, so that vision has to agree (fits, misfits). Kin ("Google Drive" for Google) is right.
+Boxes under 16 pixels high count, but are not read.
 photos: text regions, found at 640 pixels, of photographs without logos: how many get a name, and which.
 time: milliseconds to make the index and to match a crop of two lines, by number of names.
 """
@@ -126,13 +127,18 @@ def boxes(reader: TextReader, library: Library, path: str) -> list[dict[str, Any
             tally["top"] += bool(found) and is_kin(found[0].brand, brand)
             tally["right"] += claimed is not None and is_kin(claimed, brand)
             tally["wrong"] += claimed is not None and not is_kin(claimed, brand)
+            fits = claimed or next((m.brand for m in found if m.score >= 0), None)
+            tally["fits"] += fits is not None and is_kin(fits, brand)
+            tally["misfits"] += fits is not None and not is_kin(fits, brand)
     total = sum(tally["boxes"] for tally in counts.values())
     return [
         {
             "boxes": path,
             "brand": "known" if known else "unknown",
             "of": tally["boxes"],
-            **{key: round(100 * tally[key] / tally["boxes"], 1) for key in ("top", "right", "wrong")},
+            **{
+                key: round(100 * tally[key] / tally["boxes"], 1) for key in ("top", "right", "wrong", "fits", "misfits")
+            },
             "ms": round(1000 * spent / total, 1),
         }
         for known, tally in counts.items()
