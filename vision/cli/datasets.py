@@ -38,6 +38,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _register_convert(actions)
     _register_check(actions)
     _register_summary(actions)
+    _register_split(actions)
     draw = actions.add_parser(
         "draw",
         help="draw pictures by a recipe, with ground truth and a contact sheet",
@@ -116,6 +117,33 @@ def _register_summary(actions: argparse._SubParsersAction[argparse.ArgumentParse
         "--out", type=Path, metavar="DIR", help="summary.json and summary.png (plots need the extra evaluate)"
     )
     summary.set_defaults(run=run_summary)
+
+
+def _register_split(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    split = actions.add_parser(
+        "split",
+        help="part sets by brand: no brand, kin or near-duplicate on both sides",
+        description="Part labelled pictures into seen.jsonl and unseen_brands.jsonl, so that no brand, nor kin of it "
+        "(Google Drive, Google), nor near-duplicate of a picture is on both sides. DIR gets unseen_brands.txt too, for lists of "
+        "brands that trainings leave out and for vision evaluate recognition --unseen; left_out.txt says what is on no side.",
+        epilog="Example: vision datasets split datasets/samples --share 0.4 --out samples-split",
+    )
+    _add_input(split)
+    split.add_argument(
+        "--share", type=float, default=0.3, metavar="S", help="of the brands that are to be unseen (0.3)"
+    )
+    split.add_argument(
+        "--unseen", metavar="FILE", help="a list of the brands that are to be unseen, instead of a share"
+    )
+    split.add_argument("--seed", type=int, default=0, metavar="S", help="which brands are drawn (0)")
+    split.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    split.add_argument(
+        "--images",
+        choices=IMAGES,
+        default="leave",
+        help="copy the pictures, link them, or leave them where they are (leave)",
+    )
+    split.set_defaults(run=run_split)
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
@@ -213,6 +241,55 @@ def run_summary(args: argparse.Namespace) -> int:
     else:
         _tell_faults(faults)
         _print_summary(summary)
+    return 1 if faults else 0
+
+
+def run_split(args: argparse.Namespace) -> int:
+    """Part sets by brand; 1 when labels or pictures were passed over."""
+    from dataclasses import replace
+
+    from vision.datasets.labelled import read_names
+    from vision.datasets.split import same_pictures, split_by_brand
+    from vision.datasets.writing import write_set
+
+    unseen = read_names(args.unseen)
+    out = _new_folder(args.out) or args.out
+    sets = _read(args)
+    pictures = _pictures(sets)
+    tell, done = _progress(), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if tell is not None:
+            tell(done, len(pictures))
+
+    groups = same_pictures([picture.path for picture in pictures], advance=advance)
+    split = split_by_brand(pictures, groups.tolist(), share=args.share, unseen=unseen, seed=args.seed)
+    sides = {"seen": split.seen, "unseen_brands": split.unseen}
+    parted = [replace(picture, split=name) for name, side in sides.items() for picture in side]
+    written = write_set(parted, out, "jsonl", images=args.images)
+    (out / "unseen_brands.txt").write_text("".join(f"{name}\n" for name in split.unseen_brands), encoding="utf-8")
+    rows = [f"{_shown(str(picture.path))}\t{why}\n" for picture, why in split.left_out]
+    (out / "left_out.txt").write_text("".join(rows), encoding="utf-8")
+    faults = [fault for one in sets for fault in one.faults] + list(written.faults)
+    found = {
+        "out": str(out),
+        "seen": len(split.seen),
+        "unseen": len(split.unseen),
+        "unseen_brands": list(split.unseen_brands),
+        "left_out": dict(Counter(why for _, why in split.left_out)),
+        "passed_over": [asdict(fault) for fault in faults],
+    }
+    if args.json:
+        print(json.dumps(found))
+        return 1 if faults else 0
+    _tell_faults(faults)
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(w for _, w in split.left_out).items()))
+    print(
+        f"{out}: {len(split.seen)} pictures of seen brands, {len(split.unseen)} of {len(split.unseen_brands)} unseen ones, "
+        f"{len(split.left_out)} left out" + (f" ({why})" if why else "")
+    )
     return 1 if faults else 0
 
 

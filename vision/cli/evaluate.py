@@ -265,7 +265,7 @@ def run_recognition(args: argparse.Namespace) -> int:
     from vision.evaluate.figures import plain
     from vision.evaluate.plots import require_matplotlib
     from vision.evaluate.recognition.report import tables, write_recognition
-    from vision.evaluate.recognition.run import DEFAULT, Options, evaluate_recognition, rankers_of
+    from vision.evaluate.recognition.run import DEFAULT, Options, check_sections, evaluate_recognition, rankers_of
     from vision.evaluate.recognition.size import SIZES
     from vision.scan import read_verdict
     from vision.verdict import OperatingPoint
@@ -274,6 +274,7 @@ def run_recognition(args: argparse.Namespace) -> int:
     sections = args.sections.split(",") if args.sections else list(DEFAULT)
     if ("claims" in sections) != bool(args.results):
         raise UsageError("bad_option", "the section claims judges rows of a scan", hint="--results RESULTS.jsonl")
+    check_sections(name for name in sections if name != "claims")
     detector = None
     if args.boxes == "detector":
         from vision.detect import Detector

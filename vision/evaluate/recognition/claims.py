@@ -147,6 +147,8 @@ def claim_figures(claims: Sequence[PictureClaims]) -> Figures:
     return figures | {
         "ece": metrics.expected_calibration_error(stated[:, 0], stated[:, 1] > 0),
         "brier": metrics.brier_score(stated[:, 0], stated[:, 1]),
+        "stated": float(stated[:, 0].mean()) if len(stated) else float("nan"),
+        "right": float(stated[:, 1].mean()) if len(stated) else float("nan"),
     }
 
 

@@ -1,23 +1,17 @@
 """A few photographs of each brand beside the library: crops of other pictures of the sets, drawn at random several times.
 
-A crop never meets a reference of its own picture, nor one of a picture that shows the same (`vision.copies` says which do).
+A crop never meets a reference of its own picture, nor one of a picture that shows the same (`vision.datasets.split`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from vision.copies import CopyDescription, ScanIndex, described
-from vision.copies.entries import MAX_RADIUS
-from vision.errors import PictureError
 from vision.evaluate.recognition.worlds import Neighbors
 from vision.library.names import fold
-from vision.scan import in_order
 from vision.values import Embeddings
 
 SHOTS = (1, 2, 3, 5, 10)
@@ -63,36 +57,3 @@ def draw(pool: Pool, queries: Embeddings, groups: Groups, shots: int, seed: int)
         similarity[~usable | (place >= shots)] = -np.inf
         table[block] = np.maximum.reduceat(similarity, starts, axis=1)
     return Neighbors.table(names, table, "photo")
-
-
-def show_same(
-    paths: Sequence[Path], *, progress: Callable[[int], Callable[[int], None]] | None = None, threads: int | None = None
-) -> Groups:
-    """(n,) group of each picture: those that were taken from each other, edited, mirrored or turned, are in one group."""
-    parent = list(range(len(paths)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    advance = progress(len(paths)) if progress else None
-    index = ScanIndex()
-    for number, one in enumerate(in_order(_described, paths, threads=threads)):
-        if advance:
-            advance(1)
-        if one is None:
-            continue
-        # as far as copies were measured at all: a pair that leaks through flatters, one too many costs a reference
-        for claim in index.search(one, MAX_RADIUS, None):
-            parent[root(number)] = root(int(claim.source))
-        index.add(str(number), one)
-    return np.array([root(i) for i in range(len(paths))], dtype=np.int64)
-
-
-def _described(path: Path) -> CopyDescription | None:
-    try:
-        return described(path)
-    except PictureError:
-        return None

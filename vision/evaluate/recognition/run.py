@@ -7,7 +7,7 @@ erased …), `spelling` (names in disguise). All figures go out as plain diction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.datasets.labelled import LabelledPicture, read_set
+from vision.datasets.split import same_pictures
 from vision.detect import AnyDetector
 from vision.errors import DatasetError, UsageError
 from vision.evaluate import metrics, spelling_attacks
@@ -99,6 +100,13 @@ def rankers_of(
     return found
 
 
+def check_sections(names: Iterable[str]) -> None:
+    """Raises UsageError (bad_option) for a section that there is not."""
+    for name in names:
+        if name not in SECTIONS:
+            raise UsageError("bad_option", f"no section {name!r}", hint=", ".join(SECTIONS))
+
+
 def evaluate_recognition(
     recogniser: Recogniser,
     data: Sequence[Path],
@@ -114,9 +122,7 @@ def evaluate_recognition(
     progress: is told what is done and of how many pictures, gives what counts them.
     Raises DatasetError (missing, bad_label), UsageError (bad_option), PictureError.
     """
-    unknown = set(options.sections) - set(SECTIONS)
-    if unknown:
-        raise UsageError("bad_option", f"no section {sorted(unknown)[0]!r}", hint=", ".join(SECTIONS))
+    check_sections(options.sections)
     library = recogniser.library
     sets = {name: read_set(path, extra_boxes=False) for name, path in zip(set_names(data), data, strict=True)}
     pictures = _labelled(sets, library)
@@ -348,7 +354,7 @@ class _Run:
         parts = [self.crops] if queries_are_true else [self._gather(self.pictures, plain, "references")]
         parts += [self._gather(further, plain, "references")] if further else []
         paths = [one.path for one in (*self.pictures, *further)]
-        same = fewshot.show_same(paths, progress=self.tell("copies"), threads=self.options.threads)
+        same = same_pictures(paths, advance=self.tell("copies")(len(paths)), threads=self.options.threads)
         offsets = (0, len(self.pictures))
         pool = fewshot.Pool(
             tuple(brand for one in parts for brand in one.brands),
