@@ -19,8 +19,8 @@ Floats = npt.NDArray[np.float32]
 # Greek letters that look like Latin ones, then Latin letters that Unicode does not take apart.
 _LOOK_ALIKES = dict(
     zip(
-        "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχω" + "øłđħŧıðþßæœŋſƒØŁĐĦŦÐÞÆŒŊ",
-        "abezhikmnoptyxabyeniknoptuxw" + "oldhtidpsaonsfoldhtdpaon",
+        "ΑΒΕΖΗΙΚΛΜΝΟΡΣΤΥΧαβγεηικνορτυχω" + "øłđħŧıðþßæœŋſƒØŁĐĦŦÐÞÆŒŊ",
+        "abezhikamnopetyxabyeniknoptuxw" + "oldhtidpsaonsfoldhtdpaon",
         strict=True,
     )
 )

@@ -1,4 +1,4 @@
-"""Where lines of text stand: a map of probabilities becomes turned rectangles, and those become upright strips.
+"""Where lines of text stand: a map of probabilities becomes turned rectangles, and those become straight strips.
 
 The post-processing of DB (Liao et al., "Real-time scene text detection with differentiable binarization", 2020): the network
 marks the core of each line, so a rectangle round a core is grown by area × ratio / perimeter on each side. Rectangles are
@@ -22,7 +22,9 @@ LEAST_CORE, LEAST_LINE = (
     3.0,
     5.0,
 )  # pixels of the map: shorter sides of cores and of lines that are worth reading; PaddleOCR's
-TALL = 1.5  # a line this many times as high as wide is read turned by a quarter; PaddleOCR's
+TALL = (
+    1.5  # a line this many times as high as wide is read turned by a quarter; PaddleOCR's, which turns to one side only
+)
 
 
 def quads(probabilities: Floats, *, least: float, unclip: float, most: int) -> Floats:
@@ -32,9 +34,11 @@ def quads(probabilities: Floats, *, least: float, unclip: float, most: int) -> F
     least: mean probability of a core. unclip: how far cores are grown (DB's ratio). most: lines at most.
     """
     core = (probabilities > CORE).astype(np.uint8)
-    contours, _ = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    contours, tree = cv2.findContours(core, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     found: list[tuple[float, Floats]] = []
-    for contour in contours:
+    for contour, (_, _, _, around) in zip(contours, () if tree is None else tree[0], strict=True):
+        if around >= 0:  # a hole in a core, as in a large O
+            continue
         centre, (wide, high), angle = cv2.minAreaRect(contour)
         if min(wide, high) < LEAST_CORE:
             continue
@@ -70,22 +74,23 @@ def sides(corners: Floats) -> tuple[float, float]:
     return float(np.linalg.norm(corners[1] - corners[0])), float(np.linalg.norm(corners[3] - corners[0]))
 
 
-def strip(pixels: Pixels, corners: Floats) -> Pixels:
-    """The line under a rectangle of a crop, upright, at the crop's own scale; at least one pixel on each side.
+def strips(pixels: Pixels, corners: Floats) -> tuple[Pixels, ...]:
+    """The line under a rectangle of a crop as it may be read, at the crop's own scale; at least one pixel on each side.
 
-    A line much higher than wide is turned by a quarter, anticlockwise, as the recogniser was trained. What lies outside the
-    crop repeats its border.
+    One strip as a rule, two for a line much higher than wide: turned by a quarter to either side, since books, bottles and signs
+    have both. What lies outside the crop repeats its border.
     """
     wide, high = (max(1, round(side)) for side in sides(corners))
     target = np.array([[0, 0], [wide, 0], [0, high]], np.float32)
-    turned = cv2.warpAffine(
+    upright = cv2.warpAffine(
         pixels,
         cv2.getAffineTransform(corners[[0, 1, 3]], target),
         (wide, high),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(np.rot90(turned) if high >= TALL * wide else turned, np.uint8)
+    turns = (1, -1) if high >= TALL * wide else (0,)
+    return tuple(np.asarray(np.rot90(upright, turn), np.uint8) for turn in turns)
 
 
 def reading_order(boxes: Sequence[tuple[float, float, float, float]]) -> list[int]:

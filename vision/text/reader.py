@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from vision import weights
 from vision.errors import PictureError, WeightsError
-from vision.geometry import clip
+from vision.geometry import area, clip, intersection
 from vision.text import ctc, lines, ring
 from vision.values import Box, Pixels, TextLine
 
@@ -30,8 +30,10 @@ HEIGHT = 48  # of the recogniser's input
 LEAST_WIDTH, MOST_WIDTH = 48, 960  # of the recogniser's input; twenty times as wide as high is no name any more
 WIDTH_STEP = 8  # widths are multiples of it, so that lines of one width can run together
 LEAST_SIDE = 6  # pixels: shorter crops hold nothing that can be read
+LEAST_HEIGHT = 6.0  # pixels of a crop: of 70 lower lines in crops of training files none said the brand's name
 MOST_ASPECT = 40.0
 BATCH = 8  # inputs of one shape that run together: more gains nothing on a CPU and costs memory
+ECHO = 0.6  # share of a line's box round a ring that lies in that of a surer line
 RING_ASPECT, RING_SIDE = (
     (0.55, 1.8),
     40,
@@ -54,9 +56,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line that waits for the recogniser, and where it stands in its crop."""
+    """A line that waits for the recogniser, and where it stands in its crop. strips: ways to turn it; the surest is taken."""
 
-    strip: Pixels
+    strips: tuple[Pixels, ...]
     box: Box
     height: float
     way: Literal["lines", "whole", "ring"]
@@ -126,12 +128,13 @@ class TextReader:
             i: [line for foot in (False, True) for line in _ring_lines(crops[i], *next(maps), foot, self.settings)]
             for i in wanted
         }
-        return self._recognise([found.get(i, []) for i in range(len(crops))])
+        read = self._recognise([found.get(i, []) for i in range(len(crops))])
+        return [_without_echoes(some) for some in read]
 
     def strips(self, crop: Pixels) -> list[Pixels]:
         """What the recogniser is given of a crop: its lines, (48, w, 3) uint8."""
         found = self._maps([self.fit(crop)])[0]
-        return [_to_height(line.strip) for line in _lines_of(crop, found, self.settings)]
+        return [_to_height(strip) for line in _lines_of(crop, found, self.settings) for strip in line.strips]
 
     def fit(self, crop: Pixels) -> Pixels:
         """The crop stretched to the detector's input: longest side `settings.side`, both sides multiples of its stride."""
@@ -149,13 +152,16 @@ class TextReader:
 
     def _recognise(self, found: Sequence[Sequence[_Line]]) -> list[tuple[TextLine, ...]]:
         """The lines of each crop read, those with a letter or digit kept, in order."""
-        answers = iter(_run(self._recogniser, [_to_height(line.strip) for some in found for line in some]))
-        read = [[self._text(line, next(answers)) for line in some] for some in found]
+        answers = iter(_run(self._recogniser, [_to_height(s) for some in found for line in some for s in line.strips]))
+        read = [[self._text(line, [next(answers) for _ in line.strips]) for line in some] for some in found]
         return [tuple(line for line in some if any(map(ctc.folded, line.string))) for some in read]
 
-    def _text(self, line: _Line, probabilities: Floats) -> TextLine:
-        string, confidence = ctc.decode(probabilities, self._characters)
-        return TextLine(string, confidence, line.box, line.height, probabilities @ self._folding, line.way)
+    def _text(self, line: _Line, answers: Sequence[Floats]) -> TextLine:
+        """The surest of the recogniser's answers for one line; of equal ones the first."""
+        read = [ctc.decode(probabilities, self._characters) for probabilities in answers]
+        best = max(range(len(read)), key=lambda i: read[i][1])
+        string, confidence = read[best]
+        return TextLine(string, confidence, line.box, line.height, answers[best] @ self._folding, line.way)
 
 
 def _is_readable(crop: Pixels) -> bool:
@@ -179,15 +185,17 @@ def _lines_of(crop: Pixels, found: Floats, settings: Settings) -> list[_Line]:
     scale = np.array([wide / found.shape[1], high / found.shape[0]], np.float32)
     corners = lines.quads(found, least=settings.least, unclip=settings.unclip, most=settings.most_lines) * scale
     boxes = [_box(c, wide, high) for c in corners]
+    heights = [min(lines.sides(c)) for c in corners]
     return [
-        _Line(lines.strip(crop, corners[i]), boxes[i], min(lines.sides(corners[i])), "lines")
+        _Line(lines.strips(crop, corners[i]), boxes[i], heights[i], "lines")
         for i in lines.reading_order(boxes)
+        if heights[i] >= LEAST_HEIGHT
     ]
 
 
 def _whole(crop: Pixels) -> list[_Line]:
     high, wide = crop.shape[:2]
-    return [_Line(crop, (0.0, 0.0, float(wide), float(high)), float(high), "whole")]
+    return [_Line((crop,), (0.0, 0.0, float(wide), float(high)), float(high), "whole")]
 
 
 def _ring_lines(crop: Pixels, strip: Pixels, found: Floats, foot: bool, settings: Settings) -> list[_Line]:
@@ -196,13 +204,21 @@ def _ring_lines(crop: Pixels, strip: Pixels, found: Floats, foot: bool, settings
     corners = lines.quads(found, least=settings.least, unclip=settings.unclip, most=settings.most_lines)
     return [
         _Line(
-            lines.strip(strip, c),
+            lines.strips(strip, c),
             ring.box_around(c, wide, high, foot=foot),
             ring.letter_height(min(lines.sides(c)), wide, high),
             "ring",
         )
         for c in sorted(corners, key=lambda c: float(c[:, 0].min()))
     ]
+
+
+def _without_echoes(read: Sequence[TextLine]) -> tuple[TextLine, ...]:
+    """Lines that stand where a surer one does left out: each strip of a ring shows a part of the other's words upside down."""
+    boxes = np.array([line.box for line in read], np.float32).reshape(-1, 4)
+    shared = intersection(boxes, boxes) > ECHO * np.maximum(area(boxes), 1e-6)[:, None]
+    surer = np.array([[b.confidence > a.confidence for b in read] for a in read], bool).reshape(len(read), len(read))
+    return tuple(line for line, echo in zip(read, (shared & surer).any(axis=1), strict=True) if not echo)
 
 
 def _box(corners: Floats, width: int, height: int) -> Box:

@@ -20,11 +20,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from vision import weights
 from vision.errors import BackendError, WeightsError, package_missing
 from vision.text.reader import HEIGHT, TextReader, to_input
+from vision.training.onnx_files import halve
 from vision.training.quantize import Floats, quantize
 from vision.values import Pixels
 
@@ -41,7 +43,12 @@ LATIN_END, GREEK, GREEK_END = 0x250, 0x370, 0x400
 SIGNS = "–—‘’“”•…€™"  # beyond Latin-1, as names use them
 LEAST_CHANNELS, LEAST_INPUTS = 24, 48  # of convolutions in 8 bits: smaller ones gain no time
 POOLED = 3  # nodes between a global mean and a convolution of its one pixel
-CALIBRATION = 64  # drawn pictures
+CALIBRATION = 64  # drawn pictures, and lines in them
+CALIBRATION_WIDTH = 160  # of their lines: percentiles need inputs of one shape
+# Of the recogniser's convolutions that could run in 8 bits these stay in float, and ranges leave out a ten-thousandth at each
+# end: with that, 27.6 % of 750 boxes of training files had their brand's name read exactly, without 26.5 %, all in float 27.7 %.
+FIRST, LAST_FEW = 3, 4
+PERCENTILE = 99.99
 # Measured on boxes of training files (weights/text/README.md): the detector at 256 and 480 pixels and other thresholds.
 SETTINGS = {"side": 320, "least": 0.3, "unclip": 1.6, "most_lines": 12}
 NOTICE = """The networks in this folder are PP-OCRv6 small (text detection and text recognition) of PaddleOCR,
@@ -86,8 +93,12 @@ def build_text(out: Path, *, wheel: Path | None = None) -> Path:
     lines, words = calibration_inputs(TextReader.load(out, device="cpu"))
     small = {
         "detector.onnx": quantize(detector, words, kept=kept_in_float(detector)),
-        "recogniser.onnx": quantize(recogniser, lines, kept=kept_in_float(recogniser)),
+        "recogniser.onnx": quantize(
+            recogniser, lines, kept=kept_in_float(recogniser, first=FIRST, last=LAST_FEW), percentile=PERCENTILE
+        ),
     }
+    for model in small.values():
+        halve(model)
     _write(out, small, published.release)
     if (out.parent / "manifest.json").is_file():
         weights.write_manifest(out.parent)
@@ -217,18 +228,21 @@ def _fuse_gelu(graph: Any) -> None:
         graph.initializer.remove(tensor)
 
 
-def kept_in_float(model: Any) -> list[str]:
-    """Names of the convolutions that stay in float: one filter a channel, small ones, and those of a global mean's one pixel."""
+def kept_in_float(model: Any, *, first: int = 0, last: int = 0) -> list[str]:
+    """Names of the convolutions that stay in float: one filter a channel, small ones, those of a global mean's one pixel.
+
+    first, last: so many of the others, from the input and from the output.
+    """
     sizes = {t.name: list(t.dims) for t in model.graph.initializer}
     made_by = {name: node for node in model.graph.node for name in node.output}
-    kept = []
+    kept: list[str] = []
+    others: list[str] = []
     for node in model.graph.node:
-        if node.op_type != "Conv":
-            continue
-        channels, *inputs = sizes[node.input[1]]
-        if channels < LEAST_CHANNELS or np.prod(inputs) < LEAST_INPUTS or _is_pooled(node, made_by):
-            kept.append(node.name)
-    return kept
+        if node.op_type == "Conv":
+            channels, *inputs = sizes[node.input[1]]
+            small = channels < LEAST_CHANNELS or np.prod(inputs) < LEAST_INPUTS
+            (kept if small or _is_pooled(node, made_by) else others).append(node.name)
+    return [*kept, *others[:first], *others[len(others) - last :]]
 
 
 def _is_pooled(node: Any, made_by: Mapping[str, Any]) -> bool:
@@ -242,17 +256,16 @@ def _is_pooled(node: Any, made_by: Mapping[str, Any]) -> bool:
 
 
 def calibration_inputs(reader: TextReader) -> tuple[list[Floats], list[Floats]]:
-    """Inputs of the recogniser and of the detector, each (1, 3, h, w) float32: drawn words, and the lines found in them."""
+    """Inputs of the recogniser and of the detector, each (1, 3, h, w) float32: the lines in drawn pictures, and those."""
     pictures = list(drawn_words(CALIBRATION))
     fitted = [reader.fit(p) for p in pictures]
     strips = [s for p in pictures for s in reader.strips(p)]
-    return [to_input([s]) for s in strips], [to_input([f]) for f in fitted]
+    lines = [np.asarray(cv2.resize(s, (CALIBRATION_WIDTH, HEIGHT)), np.uint8) for s in strips[:CALIBRATION]]
+    return [to_input([line]) for line in lines], [to_input([f]) for f in fitted]
 
 
 def drawn_words(n: int) -> Iterator[Pixels]:
     """n pictures of one to four lines of invented names, as a camera may see them; the same every time on one machine."""
-    import cv2
-
     from vision.training.draw.camera import grain_tile, photograph
     from vision.training.draw.grounds import drawn_ground
     from vision.training.draw.piece import over
