@@ -1,6 +1,6 @@
 """Crops to train the embedder on: a drawing becomes what a camera may see of it; a real crop is varied a little.
 
-Everything is a function of its arguments and a seeded generator: the same seed draws the same crop. Nothing is ever
+Everything is a function of its arguments and a seeded generator: the same seed draws the same crop. Drawings are never
 mirrored: most logos carry letters. About 1,000 crops per CPU-second, so one core draws for several that train.
 """
 
@@ -65,12 +65,30 @@ def draw_crop(artwork: Artwork, grounds: Sequence[Pixels], rng: np.random.Genera
     return _photograph(pixels, rng, size)
 
 
-def vary_crop(crop: Pixels, rng: np.random.Generator, size: int) -> Pixels:
-    """A real crop with its surroundings (see `cut_with_spare`) as another photograph might show it: (size, size, 3) uint8."""
+def vary_crop(
+    crop: Pixels,
+    rng: np.random.Generator,
+    size: int,
+    *,
+    turned: float = 0.0,
+    mirrored: float = 0.0,
+    covered: float = 0.0,
+) -> Pixels:
+    """A real crop with its surroundings (see `cut_with_spare`) as another photograph might show it: (size, size, 3) uint8.
+
+    turned, mirrored, covered: the shares of crops turned by quarters, mirrored (the other side of a shoe), hidden at an edge.
+    """
+    if rng.random() < turned:
+        crop = np.ascontiguousarray(np.rot90(crop, int(rng.integers(1, 4))))
+    if rng.random() < mirrored:
+        crop = np.ascontiguousarray(crop[:, ::-1])
     high, wide = crop.shape[:2]
     inner_w, inner_h = wide / (1 + 2 * SPARE), high / (1 + 2 * SPARE)
-    left, right = (SPARE * inner_w - inner_w * (PADDING + rng.normal(0, 0.06)) for _ in range(2))
-    top, bottom = (SPARE * inner_h - inner_h * (PADDING + rng.normal(0, 0.06)) for _ in range(2))
+    # a detector's sides lie mostly within 5 % of the mark's, but not always
+    spread = 0.05 if rng.random() < 0.75 else 0.11
+    pads = (PADDING + rng.normal(0, spread, 4)).clip(-0.2, SPARE)
+    left, right = SPARE * inner_w - inner_w * pads[0], SPARE * inner_w - inner_w * pads[1]
+    top, bottom = SPARE * inner_h - inner_h * pads[2], SPARE * inner_h - inner_h * pads[3]
     corners = np.array(
         [[left, top], [wide - right, top], [wide - right, high - bottom], [left, high - bottom]], np.float32
     )
@@ -80,7 +98,10 @@ def vary_crop(crop: Pixels, rng: np.random.Generator, size: int) -> Pixels:
     corners = (corners - centre) @ turn.T + centre
     corners += rng.normal(0, 0.025, (4, 2)).astype(np.float32) * np.array([inner_w, inner_h], np.float32)
     side = max(inner_w, inner_h)
-    scale = min(1.0, float(np.exp(rng.uniform(np.log(SMALLEST * 1.2), np.log(LARGEST * 1.3)))) / side)
+    longest = float(np.exp(rng.uniform(np.log(SMALLEST * 1.2), np.log(LARGEST * 1.3))))
+    if rng.random() < 0.4:  # many boxes are small already: at other sizes, and blurred, too few would be legible
+        longest = LARGEST * 1.3
+    scale = min(1.0, longest / side)
     if scale < 0.75:  # average before sampling, or thin strokes break up
         crop = cv2.resize(
             crop, (max(4, round(wide * scale)), max(4, round(high * scale))), interpolation=cv2.INTER_AREA
@@ -96,7 +117,17 @@ def vary_crop(crop: Pixels, rng: np.random.Generator, size: int) -> Pixels:
         pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)
     elif rng.random() < 0.1:
         pixels = pixels[..., rng.permutation(3)]
+    if rng.random() < covered:
+        pixels = _cover(pixels, (), rng)
     return _photograph(pixels, rng, size, mild=True)
+
+
+def plain_crop(crop: Pixels, size: int) -> Pixels:
+    """A real crop with its surroundings as a scan cuts it: the box with `PADDING` around, (size, size, 3) uint8."""
+    high, wide = crop.shape[:2]
+    cut = (SPARE - PADDING) / (1 + 2 * SPARE)
+    x, y = round(wide * cut), round(high * cut)
+    return stretch(np.ascontiguousarray(crop[y : high - y, x : wide - x]), size)
 
 
 def cut_with_spare(picture: Pixels, box: Sequence[float], longest: int = 320) -> Pixels:
@@ -143,7 +174,7 @@ def random_patches(
         w, h = int(min(wide, side * aspect**0.5)), int(min(high, side / aspect**0.5))
         x, y = int(rng.integers(0, wide - w + 1)), int(rng.integers(0, high - h + 1))
         if w > 7 and h > 7 and not any(x < b[2] and x + w > b[0] and y < b[3] and y + h > b[1] for b in boxes):
-            found.append(picture[y : y + h, x : x + w])
+            found.append(picture[y : y + h, x : x + w].copy())  # a view would keep the picture in memory
     return found
 
 

@@ -2,13 +2,18 @@
 
 Every drawing has a proxy, a vector that starts as the drawing's own embedding; real brands have one more per kind of box. A crop
 must be nearer to its proxy than to any proxy of another brand (cosine softmax with a margin); other proxies of its own brand
-count neither way. The text tower learns names from the same crops (CLIP's loss), then from the finished embeddings of the clean
-drawings. What works and what does not at this length was tried beforehand; the settings that it chose stand in the config.
+count neither way. Photographs of one brand are also drawn to each other: a crop must be nearer to some crop of its brand in
+another picture than to those of other brands, in the batch and in a queue of earlier ones (supervised contrastive learning with
+a cross-batch memory: all confusable brands are in it). The text tower learns names from the same crops (CLIP's loss), then from
+the finished embeddings of the clean drawings. What works and what does not at this length was tried beforehand; the settings
+that it chose stand in the config.
 """
 
 from __future__ import annotations
 
+import copy
 import csv
+import json
 import logging
 import math
 import time
@@ -28,9 +33,17 @@ from vision.errors import DatasetError, UsageError
 from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
-from vision.training.crops import Artwork, cut_with_spare, draw_crop, draw_ground, random_patches, vary_crop
+from vision.training.crops import (
+    Artwork,
+    cut_with_spare,
+    draw_crop,
+    draw_ground,
+    plain_crop,
+    random_patches,
+    vary_crop,
+)
 from vision.training.draw.stock import expand
-from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, untrained_clip
+from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, load_weights, untrained_clip
 from vision.values import Embeddings, Pixels
 
 log = logging.getLogger(__name__)
@@ -40,43 +53,66 @@ TEMPLATES = ("{}", "{}", "{}", "{} logo", "logo of {}", "the {} logo")
 
 
 @dataclass(slots=True)
+class Photos:
+    """The real crops of a brand and kind, cut with their surroundings. pictures: number of the picture that each is from."""
+
+    brand: int
+    crops: list[Pixels] = field(default_factory=list)
+    pictures: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class TrainingData:
     """Everything that crops are drawn from.
 
     artworks and clean: the training drawings, and one clean picture of each. groups: brand number of each proxy (the drawings
-    first, then one proxy for each real brand and kind). names: display name of each brand number. real: for each real brand and
-    kind its number and the cut crops. held_out: drawings of brands that training never sees, with their keys.
-    grounds: photographs behind drawn crops; test_grounds: others, for the test. patches: crops that show no boxed logo.
+    first, then one proxy for each real brand and kind). names: display name of each brand number. real: the photographed brands
+    and kinds. held_out: drawings of brands that training never sees, with their keys. held_out_real: photographed logos of
+    others, with their keys. shares: how real crops are varied (see `vary_crop`). grounds: photographs behind drawn crops;
+    test_grounds: others, for the test. patches: crops that show no boxed logo.
     """
 
     artworks: list[Artwork] = field(default_factory=list)
     clean: list[Pixels] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    real: list[tuple[int, list[Pixels]]] = field(default_factory=list)
+    real: list[Photos] = field(default_factory=list)
     held_out: list[tuple[str, Artwork, Pixels]] = field(default_factory=list)
+    held_out_real: list[tuple[str, Photos]] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
     grounds: list[Pixels] = field(default_factory=list)
     test_grounds: list[Pixels] = field(default_factory=list)
     patches: list[Pixels] = field(default_factory=list)
 
-    def batch(self, step: int, *, seed: int, size: int, real_share: float) -> tuple[Any, Any, Any]:
-        """Batch number `step`: pictures (n, 128, 128, 3) uint8, proxy of each (-1 for real crops) and brand number of each."""
+    def batch(
+        self, step: int, *, seed: int, size: int, real_share: float, photos_per_brand: int = 1
+    ) -> tuple[Any, Any, Any, Any]:
+        """Batch number `step`: pictures (n, 128, 128, 3) uint8, proxy, brand and source picture of each.
+
+        proxy: -1 for real crops. source: -1 for drawn ones. photos_per_brand: so many crops of a real brand, of different
+        pictures where it has them.
+        """
         rng = np.random.default_rng([seed, step])
-        pictures, proxies, brands = [], [], []
-        weights = np.sqrt([len(crops) for _, crops in self.real])
+        pictures, proxies, brands, sources = [], [], [], []
+        weights = np.sqrt([len(photos.crops) for photos in self.real])
         real = round(size * real_share) if self.real else 0
-        for place in range(size):
-            if place < real:
-                brand, crops = self.real[int(rng.choice(len(self.real), p=weights / weights.sum()))]
-                pictures.append(vary_crop(crops[int(rng.integers(len(crops)))], rng, SIZE))
+        while len(pictures) < real:
+            photos = self.real[int(rng.choice(len(self.real), p=weights / weights.sum()))]
+            taken: dict[int, int] = {}  # one crop of each picture
+            for i in rng.permutation(len(photos.crops)).tolist():
+                taken.setdefault(photos.pictures[i], i)
+            for source, i in list(taken.items())[: min(photos_per_brand, real - len(pictures))]:
+                pictures.append(vary_crop(photos.crops[i], rng, SIZE, **self.shares))
                 proxies.append(-1)
-            else:
-                proxy = int(rng.integers(len(self.artworks)))
-                brand = self.groups[proxy]
-                pictures.append(draw_crop(self.artworks[proxy], self.grounds, rng, SIZE))
-                proxies.append(proxy)
-            brands.append(brand)
-        return np.stack(pictures), np.array(proxies), np.array(brands)
+                brands.append(photos.brand)
+                sources.append(source)
+        while len(pictures) < size:
+            proxy = int(rng.integers(len(self.artworks)))
+            pictures.append(draw_crop(self.artworks[proxy], self.grounds, rng, SIZE))
+            proxies.append(proxy)
+            brands.append(self.groups[proxy])
+            sources.append(-1)
+        return np.stack(pictures), np.array(proxies), np.array(brands), np.array(sources)
 
 
 def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
@@ -96,6 +132,7 @@ def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
     if resume:
         run.restore()
     run.train()
+    run.take_best()
     run.teach_names()
     run.save()
     return export_embedder(run.model, {**config, "steps_done": run.step}, data)
@@ -107,9 +144,9 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
     Raises DatasetError (missing) when there is no drawing at all, (leaking_split) when an unseen brand got in.
     """
     rng = np.random.default_rng(int(config["seed"]))
-    data = TrainingData()
+    data = TrainingData(shares={k: float(v) for k, v in config.get("shares", {}).items()})
     left_out = read_names(config.get("brands_left_out"))
-    crops, photos = _real_crops(config, left_out, data, rng)
+    crops, names = _real_crops(config, left_out, data, rng)
     _load_photos(config, data, rng)
     drawings = [d for d in _drawings(config) if not is_kin(d.name, left_out) and not is_kin(d.slug, left_out)]
     if not drawings:
@@ -117,8 +154,16 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
     real_keys = {key for key, _ in crops}
     keys = sorted({d.key for d in drawings} - real_keys)
     held_out = {keys[i] for i in rng.permutation(len(keys))[: int(config.get("held_out", 0))]}
+    if config.get("start"):  # what the weights have not seen must stay unseen
+        card = json.loads(Path(config["start"]).with_name("card.json").read_text(encoding="utf-8"))
+        held_out = set(card["data"]["held_out_brands"])
+    data.held_out_real = _held_out_photos(crops, int(config.get("held_out_real", 0)))
+    photographed = {key for key, _ in data.held_out_real}
+    crops = {at: photos for at, photos in crops.items() if at[0] not in photographed and at[0] not in held_out}
     numbers: dict[str, int] = {}
     for drawing in drawings:
+        if drawing.key in photographed:
+            continue
         artwork = Artwork(drawing.rgba, _rgb(drawing.colour))
         clean = views(drawing)[0]
         if drawing.key in held_out:
@@ -130,11 +175,12 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
         data.artworks.append(artwork)
         data.clean.append(clean)
         data.groups.append(numbers[drawing.key])
-    for (key, _), pictures in crops.items():
+    for (key, _), of_brand in crops.items():
         if key not in numbers:
             numbers[key] = len(numbers)
-            data.names.append(photos[key])
-        data.real.append((numbers[key], pictures))
+            data.names.append(names[key])
+        of_brand.brand = numbers[key]
+        data.real.append(of_brand)
         data.groups.append(numbers[key])
     if leaked := [name for name in data.names if is_kin(name, left_out)]:
         raise DatasetError("leaking_split", f"{leaked[0]!r} belongs to a brand that is left out")
@@ -163,20 +209,64 @@ def embed_pictures(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> Embeddings:
     return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
 
 
-def held_out_accuracy(tower: Grid4, data: TrainingData, *, seed: int, crops: int = 2) -> float:
-    """Top-1 of drawn crops of held-out brands among one clean view of every drawing, trained and held out; NaN without any."""
+def held_out_accuracy(
+    tower: Grid4, data: TrainingData, *, seed: int, crops: int = 2, others: int | None = None
+) -> float:
+    """Top-1 of drawn crops of held-out brands among one clean view of every drawing, trained and held out; NaN without any.
+
+    others: so many of the trained drawings, in place of all.
+    """
     from vision.embed.contract import stretch
 
     if not data.held_out:
         return math.nan
     rng = np.random.default_rng(seed)
-    library = np.concatenate([clean_pictures(data), np.stack([stretch(c, SIZE) for _, _, c in data.held_out])])
-    keys = [str(g) for g in data.groups[: len(data.clean)]] + [f"held out {k}" for k, _, _ in data.held_out]
+    trained = np.arange(len(data.clean))[:: max(1, len(data.clean) // others) if others else 1]
+    pictures = [data.clean[i] for i in trained] + [c for _, _, c in data.held_out]
+    library = np.stack([stretch(picture, SIZE) for picture in pictures])
+    keys = [str(data.groups[i]) for i in trained] + [f"held out {k}" for k, _, _ in data.held_out]
     grounds = data.test_grounds or data.grounds
     queries = np.stack([draw_crop(a, grounds, rng, SIZE) for _, a, _ in data.held_out for _ in range(crops)])
     wanted = [f"held out {k}" for k, _, _ in data.held_out for _ in range(crops)]
     nearest = (embed_pictures(tower, queries) @ embed_pictures(tower, library).T).argmax(axis=1)
     return float(np.mean([keys[i] == w for i, w in zip(nearest, wanted, strict=True)]))
+
+
+def few_shot_accuracy(
+    tower: Grid4, data: TrainingData, *, references: int = 3, rivals: int = 60, draws: int = 10
+) -> float:
+    """Top-1 of photographed logos of held-out brands against `references` crops of each of them and of rival brands; NaN
+    without any.
+
+    A crop never meets one of its own picture. rivals: so many trained brands, those with most pictures. Mean of `draws` choices.
+    """
+    if not data.held_out_real:
+        return math.nan
+    known = sorted((p for p in data.real if len(set(p.pictures)) >= references), key=lambda p: -len(p.crops))[:rivals]
+    brands = [p for _, p in data.held_out_real] + known
+    keys, pictures, crops = [], [], []
+    for number, photos in enumerate(brands):
+        some = np.random.default_rng(number).permutation(len(photos.crops))[
+            : 20 if number < len(data.held_out_real) else 6
+        ]
+        crops += [plain_crop(photos.crops[i], SIZE) for i in some]
+        pictures += [photos.pictures[i] for i in some]
+        keys += [number] * len(some)
+    vectors = embed_pictures(tower, np.stack(crops))
+    owner, source = np.array(keys), np.array(pictures)
+    right, asked = 0, np.flatnonzero(owner < len(data.held_out_real))
+    cosines = vectors[asked] @ vectors.T
+    for draw in range(draws):
+        order = np.random.default_rng(draw).permutation(len(owner))
+        for row, i in enumerate(asked):
+            usable = order[source[order] != source[i]]
+            rank = np.zeros(len(usable), int)
+            for number in range(len(brands)):
+                place = np.flatnonzero(owner[usable] == number)
+                rank[place] = np.arange(len(place))
+            chosen = usable[rank < references]
+            right += int(owner[chosen[cosines[row, chosen].argmax()]] == owner[i])
+    return right / (draws * len(asked))
 
 
 class _Run:
@@ -189,15 +279,22 @@ class _Run:
         self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
         self.model: Any = untrained_clip()
         self.tower: Grid4 = self.model.visual.trunk
-        if config.get("backbone"):
+        start = config.get("start")
+        if start:
+            load_weights(self.model, Path(start))
+        elif config.get("backbone"):
             load_backbone(self.tower, Path(config["backbone"]))
         self.model.to(memory_format=torch.channels_last)
         for part in (self.tower.conv_stem, self.tower.blocks[:2]):
             for parameter in part.parameters():
                 parameter.requires_grad_(False)
-        nn.init.orthogonal_(self.tower.head.weight)
-        nn.init.zeros_(self.tower.head.bias)
-        _whiten(self.tower, clean_pictures(data))
+        if not start:
+            nn.init.orthogonal_(self.tower.head.weight)
+            nn.init.zeros_(self.tower.head.bias)
+            _whiten(self.tower, clean_pictures(data))
+        self.average = copy.deepcopy(self.tower)
+        self.best: dict[str, Any] = {"figure": -1.0}
+        self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
         self.proxies = nn.Parameter(self._first_proxies())
         self.tokens = open_clip.get_tokenizer(CONFIG)
@@ -219,8 +316,8 @@ class _Run:
     def _first_proxies(self) -> torch.Tensor:
         vectors = [embed_pictures(self.tower, clean_pictures(self.data))]
         rng = np.random.default_rng(0)
-        for _, crops in self.data.real:
-            some = np.stack([vary_crop(crops[int(rng.integers(len(crops)))], rng, SIZE) for _ in range(8)])
+        for photos in self.data.real:
+            some = np.stack([vary_crop(photos.crops[i], rng, SIZE) for i in rng.integers(0, len(photos.crops), 8)])
             vectors.append(embed_pictures(self.tower, some).mean(axis=0, keepdims=True))
         return torch.from_numpy(np.concatenate(vectors)).float()
 
@@ -230,8 +327,12 @@ class _Run:
         steps, minutes = int(config["steps"]), float(config.get("minutes") or math.inf)
         every = float(config.get("checkpoint_minutes", 4)) * 60
         log.info("%d drawings, %d brands, %d real crops", len(self.data.artworks), len(self.data.names), self._real())
+        check = float(config.get("check_minutes") or math.inf) * 60
+        checked = self.seconds
+        if config.get("start") and not self.step:
+            self._check({}, 0.0)  # where it starts from; brands held out now may have been learned then
         began, saved, counts = time.monotonic() - self.seconds, time.monotonic(), _Counts()
-        for pictures, proxies, brands in self._batches(steps):
+        for pictures, proxies, brands, sources in self._batches(steps):
             self.seconds = time.monotonic() - began
             progress = max(self.step / steps, self.seconds / 60 / minutes)
             if progress >= 1:
@@ -239,24 +340,47 @@ class _Run:
             for group in self.optimizer.param_groups:
                 warm = min(1.0, (self.step + 1) / 100)
                 group["lr"] = group["start"] * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-            counts.add(*self._learn(pictures, proxies, brands))
+            counts.add(*self._learn(pictures, proxies, brands, sources))
             self.step += 1
-            if self.step % int(config.get("log_steps", 50)) == 0:
+            if self.seconds - checked > check:
+                self._check(counts.means(), progress)
+                checked, counts = self.seconds, _Counts()
+            if counts.n and self.step % int(config.get("log_steps", 50)) == 0:
                 self._note(counts.means(), progress)
                 counts = _Counts()
             if time.monotonic() - saved > every:
                 self.save()
                 saved = time.monotonic()
-        self._note(counts.means() if counts.n else {}, 1.0, held_out=held_out_accuracy(self.tower, self.data, seed=1))
+        self._check(counts.means() if counts.n else {}, 1.0)
         self.save()
         _plot(self.rows, self.out / "metrics.png")
 
     def _real(self) -> int:
-        return sum(len(crops) for _, crops in self.data.real)
+        return sum(len(photos.crops) for photos in self.data.real)
+
+    def _check(self, means: dict[str, float], progress: float) -> None:
+        """Measure the average of the weights on what is held out, and keep it where the mean of both figures is the best."""
+        drawn = held_out_accuracy(self.average, self.data, seed=1, others=800)
+        photos = few_shot_accuracy(self.average, self.data)
+        self._note(means, progress, held_out=drawn, few_shot=photos)
+        figures = [f for f in (drawn, photos) if not math.isnan(f)]
+        figure = float(np.mean(figures)) if figures else 0.0
+        if self.step and figure >= self.best["figure"]:
+            self.best = {"figure": figure, "step": self.step, "tower": copy.deepcopy(self.average.state_dict())}
+
+    def take_best(self) -> None:
+        """Go on with the average of the weights that was the best on held-out brands."""
+        if "tower" in self.best:
+            self.tower.load_state_dict(self.best["tower"])
 
     def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any]]:
+        config = self.config
         dataset = _Batches(
-            self.data, int(self.config["seed"]), int(self.config["batch"]), float(self.config["real_share"])
+            self.data,
+            int(config["seed"]),
+            int(config["batch"]),
+            float(config["real_share"]),
+            int(config.get("photos_term", {}).get("per_brand", 1)),
         )
         workers = int(self.config.get("workers", 1))
         loader: Any = torch.utils.data.DataLoader(
@@ -268,7 +392,9 @@ class _Run:
         )
         return iter(loader)
 
-    def _learn(self, pictures: torch.Tensor, proxies: torch.Tensor, brands: torch.Tensor) -> tuple[float, Any, Any]:
+    def _learn(
+        self, pictures: torch.Tensor, proxies: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor
+    ) -> tuple[float, Any, Any]:
         """One step. Returns the loss and which crops were right, drawn and real apart."""
         scale, margin = float(self.config["scale"]), float(self.config["margin"])
         with torch.autocast("cpu", torch.bfloat16, enabled=bool(self.config.get("bf16", True))):
@@ -288,14 +414,38 @@ class _Run:
         logits = (scale * cosines).masked_fill(own, -1e4)
         logits[places, target] -= scale * margin
         loss = nn.functional.cross_entropy(logits, target)
+        if self.queue.size:
+            loss = loss + self._photo_loss(vectors[real], brands[real], sources[real])
         if self.step % int(self.config["text"]["every"]) == 0:
             loss = loss + float(self.config["text"]["weight"]) * self._name_loss(vectors, brands)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 5.0)
         self.optimizer.step()
+        self._average()
         right = cosines.detach().masked_fill(own, -2).argmax(dim=1) == target
         return float(loss.detach()), right[~real], right[real]
+
+    def _average(self) -> None:
+        """Move the average a little towards the weights; fast at the beginning."""
+        keep = min(float(self.config.get("average", 0.0)), (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.tower.parameters(), strict=True):
+                if now.requires_grad:
+                    mean.lerp_(now, 1 - keep)
+
+    def _photo_loss(self, vectors: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        """Each real crop against those of other pictures, of the batch and of the queue; any crop of its brand will do, as in a
+        search among a few photographs: brands have several artworks, which need not come together."""
+        term = self.config["photos_term"]
+        others, their_brands, their_sources = self.queue.with_batch(vectors, brands, sources)
+        same_picture = sources[:, None] == their_sources[None]
+        own = (brands[:, None] == their_brands[None]) & ~same_picture
+        logits = float(term["scale"]) * (vectors @ others.T - float(term["margin"]) * own)
+        chances = logits.masked_fill(same_picture, -1e4).log_softmax(dim=1).masked_fill(~own, -1e4).logsumexp(dim=1)
+        self.queue.add(vectors.detach(), brands, sources)
+        asked = own.any(dim=1)
+        return -float(term["weight"]) * (chances * asked).sum() / asked.sum().clamp(min=1)
 
     def _name_loss(self, vectors: torch.Tensor, brands: torch.Tensor) -> torch.Tensor:
         """CLIP's loss between the crops of a batch and the names of their brands; crops of one brand do not compete."""
@@ -345,7 +495,7 @@ class _Run:
         }
         self.rows.append(row)
         log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
-        columns = ["step", "minutes", "progress", "loss", "drawn", "real", "held_out"]
+        columns = ["step", "minutes", "progress", "loss", "drawn", "real", "held_out", "few_shot"]
         with (self.out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
@@ -357,6 +507,9 @@ class _Run:
         torch.save(
             {
                 "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "best": self.best,
+                "queue": self.queue.state(),
                 "proxies": self.proxies.detach(),
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
@@ -380,6 +533,9 @@ class _Run:
         if saved["names"] != self.data.names or saved["proxies"].shape != self.proxies.shape:
             raise UsageError("bad_config", "the data is not that of the checkpoint", path=str(path), hint="start anew")
         self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.best = saved["best"]
+        self.queue.restore(saved["queue"])
         self.proxies.data.copy_(saved["proxies"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.seconds, self.rows = saved["step"], saved["seconds"], saved["rows"]
@@ -388,14 +544,56 @@ class _Run:
 class _Batches(torch.utils.data.Dataset):
     """Batch by number, so that a resumed run sees what an unbroken one would have seen."""
 
-    def __init__(self, data: TrainingData, seed: int, size: int, real_share: float) -> None:
+    def __init__(self, data: TrainingData, seed: int, size: int, real_share: float, photos_per_brand: int) -> None:
         self.data, self.seed, self.size, self.real_share = data, seed, size, real_share
+        self.photos_per_brand = photos_per_brand
 
-    def __getitem__(self, step: int) -> tuple[Any, Any, Any]:
+    def __getitem__(self, step: int) -> tuple[Any, Any, Any, Any]:
         cv2.setNumThreads(1)
-        found = self.data.batch(step, seed=self.seed, size=self.size, real_share=self.real_share)
-        pictures, proxies, brands = (torch.from_numpy(part) for part in found)
-        return pictures, proxies, brands
+        found = self.data.batch(
+            step,
+            seed=self.seed,
+            size=self.size,
+            real_share=self.real_share,
+            photos_per_brand=self.photos_per_brand,
+        )
+        pictures, proxies, brands, sources = (torch.from_numpy(part) for part in found)
+        return pictures, proxies, brands, sources
+
+
+class _Queue:
+    """The vectors of the latest real crops with brand and source picture; rows not filled yet have source -2 and brand -2."""
+
+    def __init__(self, size: int, dimensions: int) -> None:
+        self.size, self.at = size, 0
+        self.vectors = torch.zeros(size, dimensions)
+        self.brands, self.sources = (torch.full((size,), -2) for _ in range(2))
+
+    def with_batch(
+        self, vectors: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The rows of a batch, then those of the queue that are filled."""
+        filled = self.brands >= 0
+        return (
+            torch.cat([vectors, self.vectors[filled]]),
+            torch.cat([brands, self.brands[filled]]),
+            torch.cat([sources, self.sources[filled]]),
+        )
+
+    def add(self, vectors: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor) -> None:
+        """Put rows in the place of the oldest."""
+        places = (torch.arange(len(brands)) + self.at) % self.size
+        self.vectors[places], self.brands[places], self.sources[places] = vectors, brands, sources
+        self.at = int((self.at + len(brands)) % self.size)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and numbers for a checkpoint."""
+        return {"vectors": self.vectors, "brands": self.brands, "sources": self.sources, "at": self.at}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a `state`."""
+        self.vectors, self.brands, self.sources = state["vectors"], state["brands"], state["sources"]
+        self.at = int(state["at"])
 
 
 @dataclass(slots=True)
@@ -447,23 +645,34 @@ def _drawings(config: dict[str, Any]) -> list[Any]:
 
 def _real_crops(
     config: dict[str, Any], left_out: Sequence[str], data: TrainingData, rng: np.random.Generator
-) -> tuple[dict[tuple[str, str], list[Pixels]], dict[str, str]]:
+) -> tuple[dict[tuple[str, str], Photos], dict[str, str]]:
     """Cut crops by brand key and kind, and the display name of each key; patches without a boxed logo go to `data`."""
-    crops: dict[tuple[str, str], list[Pixels]] = {}
+    crops: dict[tuple[str, str], Photos] = {}
     names: dict[str, str] = {}
+    number = 0
     for path in expand(config.get("real", [])):
         for picture in read_set(path, brands_left_out=left_out):
             named = [b for b in picture.boxes if b.brand and not b.ignore and _large_enough(b.box)]
             if not named:
                 continue
             pixels = read_picture(picture.path).pixels
+            number += 1
             for box in named:
                 name = canonical(str(box.brand))
                 names.setdefault(fold(name), name)
-                crops.setdefault((fold(name), box.kind), []).append(cut_with_spare(pixels, box.box))
+                photos = crops.setdefault((fold(name), box.kind), Photos(-1))
+                photos.crops.append(cut_with_spare(pixels, box.box))
+                photos.pictures.append(number)
             if picture.looked_at:
                 data.patches += random_patches(pixels, 1, rng, [b.box for b in picture.boxes])
     return crops, names
+
+
+def _held_out_photos(crops: dict[tuple[str, str], Photos], count: int) -> list[tuple[str, Photos]]:
+    """Photographed logos to test with: brands with 8 to 40 pictures, every so-manieth of them in the order of their keys."""
+    fit = sorted(key for (key, kind), p in crops.items() if kind == "logo" and 8 <= len(set(p.pictures)) <= 40)
+    chosen = [fit[i * len(fit) // count] for i in range(count)] if len(fit) >= count > 0 else fit[:count]
+    return [(key, crops[key, "logo"]) for key in chosen]
 
 
 def _large_enough(box: Sequence[float]) -> bool:
@@ -511,7 +720,7 @@ def _plot(rows: Sequence[dict[str, float]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2))
-    for axis, columns in ((left, ("loss",)), (right, ("drawn", "real", "held_out"))):
+    for axis, columns in ((left, ("loss",)), (right, ("drawn", "real", "held_out", "few_shot"))):
         for column in columns:
             points = [(r["step"], r[column]) for r in rows if column in r and not math.isnan(r[column])]
             if points:

@@ -11,6 +11,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from timm.models import register_model
 from torch import nn
 
@@ -35,6 +36,9 @@ class Grid4(nn.Module):
         self.conv_stem, self.bn1 = whole.conv_stem, whole.bn1
         self.blocks = nn.Sequential(*list(whole.blocks)[:5])
         _fold_batch_norms(self)
+        for convolution in self.blocks[2:].modules():
+            if isinstance(convolution, Conv2dSame) and convolution.groups > 1:
+                convolution.__class__ = _HalvedAfter
         self.num_features = CHANNELS * GRID * GRID
         self.register_buffer("grid_mean", torch.zeros(self.num_features))
         self.register_buffer("grid_scale", torch.ones(self.num_features))
@@ -57,6 +61,20 @@ class Grid4(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embeddings before they are given unit length."""
         return self.head(self.forward_grid(self.forward_frozen(x)))
+
+
+class _HalvedAfter(Conv2dSame):
+    """A 3 x 3 depthwise convolution of stride 2 that, in training, runs at stride 1 and keeps every second row and column.
+
+    The same numbers, in two thirds of the time of a whole training step: on CPUs the gradient of the strided convolution takes
+    several times as long as that of the plain one.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.is_grad_enabled() or x.shape[-1] % 2 or x.shape[-2] % 2:
+            return super().forward(x)
+        # "same" padding over even sides adds a row below and a column to the right: windows begin at 0, 2, 4, ...
+        return nn.functional.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)[..., 1::2, 1::2]
 
 
 def _fold_batch_norms(module: nn.Module) -> None:
@@ -111,3 +129,10 @@ def load_backbone(tower: Grid4, path: Path) -> None:
                 gain = norm.weight / (norm.running_var + norm.eps).sqrt()
                 module.weight.copy_(found[f"{name}.weight"] * gain[:, None, None, None])
                 module.bias.copy_(norm.bias - norm.running_mean * gain)
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Take both towers of a finished embedder (`model.safetensors`). Raises RuntimeError for other files."""
+    from safetensors.torch import load_file
+
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()})
