@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from library_fakes import Colours
 
-from vision.library.faiss_index import FaissIndex
+from vision.library import Library, NewBrand, NewReference, view
+from vision.library.faiss_index import ApproximateIndex, FaissIndex
 from vision.library.search import Hit, Table, nearest_brands
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -128,3 +130,69 @@ def test_an_empty_library_answers_with_nothing() -> None:
     empty = Table(np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     assert nearest_brands(np.eye(4, dtype=np.float32)[:2], empty, 5) == [[], []]
     assert FaissIndex(empty).nearest_brands(np.eye(4, dtype=np.float32)[:2], 5) == [[], []]
+
+
+# --- large tables ---
+
+
+def large(random: np.random.Generator, rows: int, d: int) -> Table:
+    """Brands of 5 rows each that lie round a point of their own, as float16."""
+    centres = unit(random, rows // 5, d)
+    vectors = np.repeat(centres, 5, axis=0) + 0.5 * unit(random, rows, d)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Table(vectors.astype(np.float16), np.repeat(np.arange(rows // 5), 5), random.permutation(rows))
+
+
+def test_the_approximate_index_finds_the_nearest_in_99_of_100_searches_and_never_a_wrong_similarity() -> None:
+    random = np.random.default_rng(7)
+    t = large(random, 20_000, 64)
+    near = t.vectors[random.integers(0, len(t), 150)].astype(np.float32) + 0.8 * unit(random, 150, 64)
+    queries = np.concatenate([near / np.linalg.norm(near, axis=1, keepdims=True), unit(random, 150, 64)])
+    exact = Table(t.vectors.astype(np.float32), t.brand, t.rank)
+    wanted, found = nearest_brands(queries, exact, 5), ApproximateIndex(t).nearest_brands(queries, 5)
+    assert np.mean([f[0] == w[0] for f, w in zip(found, wanted, strict=True)]) >= 0.99
+    for hits in found:
+        assert len({int(t.brand[h.row]) for h in hits}) == 5
+        assert [h.similarity for h in hits] == sorted((h.similarity for h in hits), reverse=True)
+    rows = t.vectors[[h.row for hits in found for h in hits]].astype(np.float64)
+    cosines = np.einsum("nd,nd->n", rows, np.repeat(queries, 5, axis=0).astype(np.float64))
+    assert np.allclose(np.clip(cosines, -1, 1), [h.similarity for hits in found for h in hits], atol=1e-12)
+
+
+def test_the_approximate_index_looks_further_when_one_brand_fills_its_first_answer() -> None:
+    random = np.random.default_rng(8)
+    near = unit(random, 900, 8) * 0.05 + np.eye(1, 8, dtype=np.float32)
+    vectors = np.concatenate([near, -np.eye(8, dtype=np.float32)[:3]])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    t = Table(vectors.astype(np.float16), np.repeat([0, 1, 2, 3], [900, 1, 1, 1]), np.arange(903))
+    found = ApproximateIndex(t).nearest_brands(np.eye(1, 8, dtype=np.float32), 4)[0]
+    assert [int(t.brand[h.row]) for h in found] == [0, 2, 3, 1]
+
+
+def test_the_approximate_index_gives_the_same_answer_alone_and_in_a_batch_and_nothing_for_what_is_no_number() -> None:
+    random = np.random.default_rng(9)
+    t, queries = large(random, 2000, 32), unit(random, 40, 32)
+    index = ApproximateIndex(t)
+    together = index.nearest_brands(queries, 3)
+    assert together == [index.nearest_brands(query[None], 3)[0] for query in queries]
+    assert together == ApproximateIndex(t).nearest_brands(queries, 3)  # made again, the same
+    queries[3, 5] = np.nan
+    assert index.nearest_brands(queries, 3) == [*together[:3], [], *together[4:]]
+
+
+def test_a_large_library_is_searched_by_the_approximate_index_and_a_small_one_is_not(tmp_path, monkeypatch) -> None:
+    random = np.random.default_rng(10)
+    brands = [NewBrand(f"B{number}", [NewReference(row[None]) for row in unit(random, 4, 49)]) for number in range(200)]
+    library = Library.build(tmp_path / "large", brands, embedder=Colours())
+    queries = library.all_vectors()[:20] + 0.5 * unit(random, 20, 49)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    exact = library.search_embeddings(queries)
+    assert isinstance(library._view.index, FaissIndex)
+    monkeypatch.setattr(view, "APPROXIMATE_FROM", 700)
+    library = Library.open(library.path)
+    for number in (20, 3):  # however many queries
+        assert library.search_embeddings(queries[:number]) == exact[:number]
+    assert isinstance(library._view.index, ApproximateIndex)
+    assert library.nearest_of(queries[:1], [["B0"]])[0][0] == exact[0][0]
+    assert library.all_vectors().dtype == np.float32
+    assert np.array_equal(library.vectors("b7/2"), library.all_vectors()[29:30])

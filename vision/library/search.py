@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,12 @@ SLACK = 1e-5
 class Table:
     """The vectors of a library in the order of its brands.
 
-    vectors: (m, d) float32, about unit rows. brand: (m,) index of the brand of each row, ascending, none left out.
-    rank: (m,) place of the row's reference among all reference ids in their order: what decides between equal cosines.
+    vectors: (m, d) float32, or float16 for tables that only an `ApproximateIndex` searches; about unit rows.
+    brand: (m,) index of the brand of each row, ascending, none left out. rank: (m,) place of the row's reference among all
+    reference ids in their order: what decides between equal cosines.
     """
 
-    vectors: Embeddings
+    vectors: npt.NDArray[np.floating[Any]]
     brand: Rows
     rank: Rows
 
@@ -82,7 +84,7 @@ def settle(query: Embeddings, rows: Rows, table: Table, k: int) -> list[Hit]:
     return [Hit(int(rows[i]), float(np.clip(similarity[i], -1, 1))) for i in winners]
 
 
-def cosines(query: Embeddings, vectors: Embeddings) -> npt.NDArray[np.float64]:
+def cosines(query: Embeddings, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Cosine of a (d,) unit vector to each of (m, d) unit rows, in float64, whatever else stands in the batch."""
     # einsum sums each row alone, in one order, so equal vectors have equal cosines; a matrix product does not promise that
     found: npt.NDArray[np.float64] = np.einsum("md,d->m", vectors.astype(np.float64), query.astype(np.float64))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision.library import edits
+from vision.library.faiss_index import APPROXIMATE_FROM, ApproximateIndex, FaissIndex
 from vision.library.search import Hit, Table, nearest_brands, settle
 from vision.library.state import Brand, Reference, State
 from vision.values import Embeddings, Match
 
 if TYPE_CHECKING:
     from vision.library.by_name import NameIndex
-    from vision.library.faiss_index import FaissIndex
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -32,7 +32,7 @@ class View:
         self.state = state
         self.on = on
         self._once = threading.Lock()
-        self._index: FaissIndex | None = None
+        self._index: FaissIndex | ApproximateIndex | None = None
         self._name_index: NameIndex | None = None
 
     # --- what it holds ---
@@ -68,7 +68,8 @@ class View:
     @cached_property
     def vectors(self) -> Embeddings:
         """(m, d) float32 rows of all references."""
-        return self.table.vectors if self._all_count else self.state.vectors.astype(np.float32)
+        shared = self._all_count and self.table.vectors.dtype == np.float32
+        return self.table.vectors if shared else self.state.vectors.astype(np.float32)
 
     @cached_property
     def starts(self) -> Rows:
@@ -106,7 +107,10 @@ class View:
             if counts:
                 place.setdefault(reference.brand_id, len(place))
         brand = np.array([place.get(r.brand_id, -1) for r in references], dtype=np.int64)
-        return Table(vectors.astype(np.float32), brand[self.row_reference], rank[self.row_reference])
+        # float16 where only few rows are ever compared: a million rows are half a gigabyte then, not one and a half
+        large = len(vectors) > APPROXIMATE_FROM
+        vectors = vectors if large else vectors.astype(np.float32)
+        return Table(vectors, brand[self.row_reference], rank[self.row_reference])
 
     @cached_property
     def brand_rows(self) -> dict[str, slice]:
@@ -120,7 +124,8 @@ class View:
 
     def nearest(self, queries: Embeddings, k: int) -> list[list[Match]]:
         """The k nearest brands of each of (n, d) float32 unit vectors, best first."""
-        if len(queries) >= _MANY_QUERIES or not len(self.table):
+        rows = len(self.table)
+        if not rows or (len(queries) >= _MANY_QUERIES and rows <= APPROXIMATE_FROM):
             found = nearest_brands(queries, self.table, k)
         else:
             found = self.index.nearest_brands(queries, k)
@@ -135,14 +140,13 @@ class View:
         return self._match(hits[0])
 
     @property
-    def index(self) -> FaissIndex:
-        """The FAISS index of the table."""
+    def index(self) -> FaissIndex | ApproximateIndex:
+        """The FAISS index of the table: exact, or approximate for a large one."""
         if self._index is None:
-            from vision.library.faiss_index import FaissIndex
-
             with self._once:
                 if self._index is None:
-                    self._index = FaissIndex(self.table)
+                    large = len(self.table) > APPROXIMATE_FROM
+                    self._index = ApproximateIndex(self.table) if large else FaissIndex(self.table)
         return self._index
 
     @property
