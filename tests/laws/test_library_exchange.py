@@ -62,7 +62,7 @@ def test_a_library_comes_out_of_its_file_as_it_went_in(library, tmp_path):
 def test_a_file_joins_another_library_and_does_so_once(library, tmp_path):
     export_library(library, tmp_path / "out.zip")
     other = empty(tmp_path / "other")
-    other.add("ACME", mark(1), aliases=["BN Ltd"])  # one of the pictures is there
+    other.add("ACME", mark(1), aliases=["BN Ltd"], line="L", product="P")  # one of the pictures is there
     other.add("Someone", aliases=["BN"])
     other.watch("mine", "Someone")
     done = import_file(other, tmp_path / "out.zip")
@@ -179,8 +179,10 @@ def test_a_folder_imported_again_adds_what_is_new_only(tmp_path, folder):
     import_folder(library, folder)
     Image.fromarray(mark(20)).save(folder / "Acme" / "new.png")
     Image.fromarray(mark(20)).save(folder / "Acme" / "the same.png")
+    Image.fromarray(mark(20)).save(folder / "Acme" / "Cola" / "of a product.png")
     done = import_folder(library, folder)
-    assert (done.added, done.brands, done.held) == (("acme/3",), 0, 5)
+    assert (done.added, done.brands, done.held) == (("acme/3", "acme/4"), 0, 5)
+    assert {r.product for r in library.references("Acme")[2:]} == {None, "Cola"}
 
 
 def test_a_folder_of_what_is_no_brand(tmp_path, folder):

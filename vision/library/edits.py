@@ -103,22 +103,23 @@ def extended(
 def unheld(state: State, brands: Sequence[NewBrand]) -> tuple[list[NewBrand], int]:
     """Brands to be added without the references that their brand has already, and how many those were.
 
-    The same vectors are the same picture: they decide, not its name.
+    The same vectors are the same picture, whatever its file is called; of another product it is another reference.
     """
     names = names_of(state)
     ids = {brand.id for new in brands if (brand := names.get(fold(new.name))) is not None}
-    held: dict[str, set[bytes]] = {}
+    held: dict[str, set[tuple[str | None, str | None, bytes]]] = {}
     for reference, start in zip(state.references, state.starts().tolist(), strict=False):
         if reference.brand_id in ids:
             rows = state.vectors[start : start + reference.vectors]
-            held.setdefault(reference.brand_id, set()).add(rows.tobytes())
+            key = (reference.line, reference.product, rows.tobytes())
+            held.setdefault(reference.brand_id, set()).add(key)
     found, known = [], 0
     for new in brands:
         brand = names.get(fold(new.name))
         seen = held.setdefault(fold(new.name) if brand is None else brand.id, set())
         fresh = []
         for item in new.references:
-            key = item.vectors.astype(np.float16).tobytes()
+            key = (item.line, item.product, item.vectors.astype(np.float16).tobytes())
             if key not in seen:
                 fresh.append(item)
             seen.add(key)
