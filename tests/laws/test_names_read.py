@@ -130,6 +130,12 @@ def test_a_name_over_two_lines_is_one():
     assert best(bull, red).string == "Red Bull"
 
 
+def test_a_short_name_may_lack_a_letter_but_not_have_another_one():
+    index = NameIndex([("Castro", "Castro")])
+    assert accepted("CASTO", index=index) == ["Castro"]
+    assert accepted("CASTROL", "CASTRA", "CASSTRO", index=index) == []
+
+
 def test_a_brand_known_by_name_only_keeps_its_near_neighbour_from_being_claimed():
     alone, both = NameIndex([("Gardenia", "Gardenia")]), NameIndex([("Gardenia", "Gardenia"), ("Gardena", "Gardena")])
     assert accepted("GARDENA", index=alone) == ["Gardenia"]
