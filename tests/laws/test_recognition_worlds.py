@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from vision.evaluate.recognition.rankers import by_name, by_similarity, judge
 from vision.evaluate.recognition.worlds import Neighbors, World, families
 from vision.library import Library, NewBrand, NewReference
 from vision.library.names import is_kin
-from vision.values import Match, NameMatch
+from vision.values import READ_CLASSES, Match, NameMatch, TextLine
 
 NAMES = ("Google", "Google Drive", "Acme", "Brindlow", "Çelik & Co", "Ōto", "Sony", "Sonya")
 seeds = st.integers(0, 2**32 - 1)
@@ -51,6 +52,7 @@ def crops_of(embeddings, brands, neighbors, names=None):
         neighbors,
         names,
         np.full(n, names is not None),
+        None,
         {},
         np.zeros(n, bool),
     )
@@ -184,3 +186,19 @@ def test_a_part_of_a_library_holds_what_must_be_kept():
     assert {"acme", "Sony"} <= part
     assert "Acme" not in part
     assert size.part(NAMES, ["acme", "Sony"], 1, 0) == {"acme", "Sony"}
+
+
+def test_made_up_names_compete_with_those_that_were_read(crops):
+    def line(text):
+        steps = np.full((2 * len(text), 38), 1e-4, np.float32)
+        for i, letter in enumerate(text):
+            steps[2 * i, READ_CLASSES.index(letter)] = 1
+            steps[2 * i + 1, 36] = 1
+        return TextLine(text, 0.95, (0, 0, 90, 30), 28, steps / steps.sum(axis=1, keepdims=True))
+
+    acme = (NameMatch("Acme", "Acme", "acme", 1.0, True, 0, 0.9, (0, 0, 9, 9)),)
+    one = replace(crops.take(np.arange(2)), names=(acme, ()), lines=((line("acme"),), (line("brindlovo"),)))
+    read = size.with_names(one, ["Brindlovo", "Takibe"]).names
+    assert [[m.brand for m in found][:1] for found in read] == [["Acme"], ["Brindlovo"]]
+    assert read[1][0].accepted
+    assert size.with_names(crops, ["Brindlovo"]) is crops  # no lines were kept

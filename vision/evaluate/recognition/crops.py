@@ -23,7 +23,7 @@ from vision.evaluate.recognition.worlds import Neighbors
 from vision.images import read_picture
 from vision.recognise import Place, Recogniser, Sighting
 from vision.scan import DECODE_SIDE, batches, in_order
-from vision.values import Box, Embeddings, NameMatch, Picture
+from vision.values import Box, Embeddings, NameMatch, Picture, TextLine
 
 # A detector's box is a true box's when they overlap this much, as calibration has it.
 SAME = 0.5
@@ -45,13 +45,15 @@ class Plan:
     """What is done with each box.
 
     jitter: share of a side by which each edge is moved at most, at random. detector: whose boxes are taken instead.
-    attacks: by name. read: names are read too. seed: of jitter and attacks; the same box always gets the same.
+    attacks: by name. read: names are read too; keep_lines: and what was read is kept, to be compared with other names.
+    seed: of jitter and attacks; the same box always gets the same. depth: how many brands are kept of each crop.
     """
 
     jitter: float = 0.0
     detector: AnyDetector | None = None
     attacks: Mapping[str, Attack] = field(default_factory=dict)
     read: bool = False
+    keep_lines: bool = False
     seed: int = 0
     depth: int = DEPTH
 
@@ -64,7 +66,8 @@ class Crops:
     brands: as the library spells them, else as labelled. sets, sources: one a crop. sides: (n,) short side of the true box.
     cut_sides, scores: (n,) short side of the box that was cut, and the detector's score of it. embeddings: (n, d).
     background: (n,) cosine to the nearest background patch. neighbors: of the library. names: brands whose names were read, best
-    first; null where there is no reader. read: (n,) reading was tried. attacked: the same crops under each attack.
+    first; null where there is no reader. read: (n,) reading was tried. lines: what was read, where
+    the plan keeps it. attacked: the same crops under each attack.
     missed: (n,) true boxes that the detector did not find; they have no evidence.
     """
 
@@ -82,6 +85,7 @@ class Crops:
     neighbors: Neighbors
     names: tuple[tuple[NameMatch, ...], ...] | None
     read: npt.NDArray[np.bool_]
+    lines: tuple[tuple[TextLine, ...], ...] | None
     attacked: Mapping[str, Crops]
     missed: npt.NDArray[np.bool_]
 
@@ -105,6 +109,7 @@ class Crops:
             self.neighbors.take(rows),
             None if self.names is None else tuple(self.names[i] for i in rows),
             self.read[rows],
+            None if self.lines is None else tuple(self.lines[i] for i in rows),
             {name: crops.take(rows) for name, crops in self.attacked.items()},
             self.missed[rows],
         )
@@ -132,6 +137,7 @@ class Crops:
             Neighbors.joined([part.neighbors for part in parts]),
             None if first.names is None else tuple(names for part in parts for names in part.names or ()),
             rows("read"),
+            None if first.lines is None else tuple(lines for part in parts for lines in part.lines or ()),
             {name: cls.joined([part.attacked[name] for part in parts]) for name in first.attacked},
             rows("missed"),
         )
@@ -309,7 +315,7 @@ def _crops(pictures: Sequence[Labelled], paths: tuple[Path, ...], rows: Sequence
     cut = np.array([r.cut for r in rows], dtype=np.float32).reshape(-1, 4)
     scores = np.array([r.score for r in rows], dtype=np.float32)
 
-    def made(seen: Sequence[Sighting | None], attacked: Mapping[str, Crops], sides: Floats) -> Crops:
+    def made(seen: Sequence[Sighting | None], attacked: Mapping[str, Crops], keep: bool) -> Crops:
         embeddings = np.zeros((len(rows), dim), np.float32)
         for i, one in enumerate(seen):
             if one is not None:
@@ -322,23 +328,20 @@ def _crops(pictures: Sequence[Labelled], paths: tuple[Path, ...], rows: Sequence
             tuple(o.set for o in owners),
             tuple(o.source for o in owners),
             _short(boxes),
-            sides,
+            _short(cut),
             scores,
             embeddings,
             np.array([0.0 if one is None else one.evidence.background for one in seen], dtype=np.float32),
             Neighbors.of([() if one is None else one.evidence.matches for one in seen]),
             tuple(() if one is None else tuple(one.evidence.names) for one in seen) if plan.read else None,
             np.array([one is not None and one.was_read for one in seen], dtype=bool),
+            tuple(() if one is None else one.lines for one in seen) if keep else None,
             attacked,
             np.isnan(scores),
         )
 
-    sides = _short(cut)
-    return made(
-        [r.seen for r in rows],
-        {name: made([r.attacked.get(name) for r in rows], {}, sides) for name in plan.attacks},
-        sides,
-    )
+    attacked = {name: made([r.attacked.get(name) for r in rows], {}, False) for name in plan.attacks}
+    return made([r.seen for r in rows], attacked, plan.read and plan.keep_lines)
 
 
 def _short(boxes: Floats) -> Floats:

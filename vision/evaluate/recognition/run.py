@@ -133,6 +133,7 @@ def evaluate_recognition(
         detector=options.detector,
         attacks=ATTACKS if "attacks" in options.sections else {},
         read=recogniser.reader is not None,
+        keep_lines="size" in options.sections,
         seed=options.seed,
     )
     tell = progress or (lambda _: lambda _: lambda _: None)
@@ -254,7 +255,8 @@ class _Run:
                 own: Figures = {}
                 for part, flags in slices(self.crops, self.options.unseen):
                     chosen = rows & flags & self.held
-                    if chosen.any():
+                    only_source = part.startswith("source ") and (chosen == (rows & self.held)).all()
+                    if chosen.any() and not only_source:
                         own[part] = rank_figures(judged.take(chosen), self.crops.picture[chosen])
                 every = np.flatnonzero(rows & self.held)
                 own["by_brand"] = by_brand(judged.take(every), [self.crops.brands[i] for i in every])
@@ -418,29 +420,30 @@ class _Run:
 
     def size(self) -> tuple[Figures, Any]:
         """Top-1, claims and strangers by the library's size; the sets' own brands are always among those kept."""
-        own = sorted({b for b, held in zip(self.crops.brands, self.held, strict=True) if held})
+        own = sorted(self.named)
         parents: size.Parents | None = None
         found: Figures = {}
         for wanted in self.options.sizes:
-            sources: tuple[Neighbors, ...] = (self.crops.neighbors,)
-            only: frozenset[str] | None = None
+            crops, only = self.crops, None
+            sources: tuple[Neighbors, ...] = (crops.neighbors,)
             count = wanted or len(self.library)
             if count < len(self.library):
                 only = size.part(self.names, own, count, self.options.seed)
                 count = len(only)
                 part = self.library.subset(brands=only)
-                near = part.search_embeddings(self.crops.embeddings, k=min(self.plan.depth, count))
+                near = part.search_embeddings(crops.embeddings, k=min(self.plan.depth, count))
                 sources = (Neighbors.of(near),)
             elif count > len(self.library):
                 parents = parents or size.Parents.of(self.library, self.options.seed)
                 names = size.invented_names(count - len(self.library), self.names, self.options.seed)
-                sources = (*sources, size.strangers(parents, self.crops.embeddings, names, self.options.seed))
-            known = self.judge(World(count, sources, only=only))
-            out = self.judge(World(count - 1, sources, own_out=True, only=only))
-            seen = ~self.crops.missed
+                sources = (*sources, size.strangers(parents, crops.embeddings, names, self.options.seed))
+                crops = size.with_names(crops, names)
+            known = self.judge(World(count, sources, only=only), crops)
+            out = self.judge(World(count - 1, sources, own_out=True, only=only), crops)
+            seen = ~crops.missed
             found[str(count)] = {
-                ranker: rank_figures(judged.take(self.held), self.crops.picture[self.held])
-                | share("strangers_claimed", out[ranker].claimed[seen], self.crops.picture[seen])
+                ranker: rank_figures(judged.take(self.held), crops.picture[self.held])
+                | share("strangers_claimed", out[ranker].claimed[seen], crops.picture[seen])
                 | {"auroc": metrics.auroc(judged.score[self.held], out[ranker].score[seen])}
                 for ranker, judged in known.items()
             }

@@ -9,15 +9,18 @@ makes as many near misses a brand as there are among real ones. Names are put to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vision.embed.contract import unit_rows
+from vision.evaluate.recognition.crops import NAMES, Crops
 from vision.evaluate.recognition.worlds import Neighbors
 from vision.library import Library
+from vision.library.by_name import NameIndex
 from vision.library.names import fold
+from vision.recognise import merged, weakened
 from vision.values import Embeddings
 
 SIZES = (100, 1_000, 4_000, 0, 50_000)  # 0: all that it holds
@@ -129,3 +132,16 @@ def strangers(parents: Parents, queries: Embeddings, names: Sequence[str], seed:
     place = np.asarray(inverse.reshape(entry.shape), dtype=np.int32)
     none = np.zeros(len(used), dtype=bool)
     return Neighbors(tuple(names[int(i)] for i in used), none, ("made up",), place, np.zeros_like(place), similarity)
+
+
+def with_names(crops: Crops, names: Sequence[str]) -> Crops:
+    """The crops with brands of these names too among those that were read; as they are where no lines were kept."""
+    if crops.lines is None or crops.names is None:
+        return crops
+    index = NameIndex((name, name) for name in names)
+    read = []
+    for lines, found in zip(crops.lines, crops.names, strict=True):
+        more = index.match([line for line in lines if line.way == "lines"], NAMES)
+        more += [weakened(m) for m in index.match([line for line in lines if line.way != "lines"], NAMES)]
+        read.append(tuple(merged(found, more)[:NAMES]))
+    return replace(crops, names=tuple(read))
