@@ -24,7 +24,7 @@ def config(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("embedder")
     rng = np.random.default_rng(0)
     rows = []
-    for i, brand in enumerate(["Acme", "Acme", "Google Maps"]):
+    for i, brand in enumerate(["Acme", "Acme", "Google Maps", *["Nike"] * 8]):
         Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(folder / f"{i}.png")
         box = {"box": [10, 10, 50, 40], "kind": "logo", "brand": brand}
         rows.append({"image": f"{i}.png", "width": 80, "height": 60, "boxes": [box], "exhaustive": True})
@@ -47,6 +47,8 @@ def config(tmp_path_factory) -> dict:
         "workers": 0,
         "log_steps": 1,
         "rates": {"trunk": 5e-4, "head": 1e-3, "proxies": 1.5e-3, "text": 5e-4},
+        "photos_term": {"weight": 0.5, "scale": 16, "margin": 0.1, "queue": 8, "per_brand": 2},
+        "shares": {"turned": 0.1, "mirrored": 0.1, "covered": 0.1},
         "text": {"every": 1, "weight": 0.1, "steps": 2, "batch": 8, "rate": 1e-3},
     }
 
@@ -71,6 +73,45 @@ def test_unseen_brands_and_held_out_drawings_stay_out_of_training(config):
     assert len(data.groups) == len(data.artworks) + len(data.real)
 
 
+def test_photographed_brands_that_are_held_out_take_their_drawings_with_them(config):
+    from vision.training.embedder import load_training_data
+
+    # all drawings, for one of them is Nike's
+    every = {**config["drawings"], "limit": None}
+    data = load_training_data({**config, "drawings": every, "held_out_real": 1})
+    assert [key for key, _ in data.held_out_real] == ["nike"]
+    assert "Nike" not in data.names
+    assert len(data.held_out_real[0][1].crops) == 8
+
+
+def test_a_training_from_finished_weights_begins_where_they_are(config, tmp_path):
+    from vision.embed.contract import stretch
+    from vision.training.embedder import _Run, embed_pictures, load_training_data, train_embedder
+
+    first = {**config, "export": str(tmp_path / "first"), "seed": 4, "held_out": 3}
+    folder = train_embedder(first, out=tmp_path / "run", resume=False)
+    more = {**config, "start": str(folder / "model.safetensors"), "held_out_real": 1}
+    data = load_training_data(more)
+    assert {key for key, _, _ in data.held_out} == {key for key, _, _ in load_training_data(first).held_out}
+    run = _Run(more, data, tmp_path)
+    picture = np.random.default_rng(2).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    expected = Embedder.load(folder).embed_images([picture])
+    np.testing.assert_allclose(embed_pictures(run.tower, stretch(picture, 128)[None]), expected, atol=0.02)
+
+
+def test_crops_of_a_real_brand_in_a_batch_are_of_different_pictures(config):
+    from vision.training.embedder import load_training_data
+
+    data = load_training_data(config)
+    pictures, proxies, brands, sources = data.batch(0, seed=1, size=12, real_share=0.5, photos_per_brand=2)
+    assert pictures.shape == (12, 128, 128, 3)
+    assert (sources[:6] >= 0).all() and (proxies[:6] == -1).all()
+    assert (sources[6:] == -1).all() and (proxies[6:] >= 0).all()
+    for i in range(0, 6, 2):
+        assert brands[i] == brands[i + 1]
+        assert sources[i] != sources[i + 1]
+
+
 def test_a_training_goes_on_from_its_checkpoint_and_gives_an_embedder(config, tmp_path):
     from vision.training.embedder import train_embedder
 
@@ -82,7 +123,7 @@ def test_a_training_goes_on_from_its_checkpoint_and_gives_an_embedder(config, tm
     with pytest.raises(UsageError) as changed:
         train_embedder({**config, "held_out": 9}, out=run, resume=True)
     assert changed.value.code == "bad_config"
-    folder = train_embedder({**config, "steps": 4}, out=run, resume=True)
+    folder = train_embedder({**config, "steps": 4, "average": 0.9}, out=run, resume=True)
 
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -93,7 +134,7 @@ def test_a_training_goes_on_from_its_checkpoint_and_gives_an_embedder(config, tm
 
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     assert card["schema"] == "vision.card/1"
-    assert card["data"]["real_crops"] == 2
+    assert card["data"]["real_crops"] == 10
     assert str(Path(config["export"]).parent) not in json.dumps(card), "a folder of this machine"
     embedder = Embedder.load(folder)
     picture = np.random.default_rng(1).integers(0, 256, (40, 70, 3), dtype=np.uint8)

@@ -415,7 +415,10 @@ class _Run:
         logits[places, target] -= scale * margin
         loss = nn.functional.cross_entropy(logits, target)
         if self.queue.size:
-            loss = loss + self._photo_loss(vectors[real], brands[real], sources[real])
+            term = self.config["photos_term"]
+            scale, margin = float(term["scale"]), float(term["margin"])
+            photos = _photo_loss(vectors[real], brands[real], sources[real], self.queue, scale=scale, margin=margin)
+            loss = loss + float(term["weight"]) * photos
         if self.step % int(self.config["text"]["every"]) == 0:
             loss = loss + float(self.config["text"]["weight"]) * self._name_loss(vectors, brands)
         self.optimizer.zero_grad(set_to_none=True)
@@ -433,19 +436,6 @@ class _Run:
             for mean, now in zip(self.average.parameters(), self.tower.parameters(), strict=True):
                 if now.requires_grad:
                     mean.lerp_(now, 1 - keep)
-
-    def _photo_loss(self, vectors: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        """Each real crop against those of other pictures, of the batch and of the queue; any crop of its brand will do, as in a
-        search among a few photographs: brands have several artworks, which need not come together."""
-        term = self.config["photos_term"]
-        others, their_brands, their_sources = self.queue.with_batch(vectors, brands, sources)
-        same_picture = sources[:, None] == their_sources[None]
-        own = (brands[:, None] == their_brands[None]) & ~same_picture
-        logits = float(term["scale"]) * (vectors @ others.T - float(term["margin"]) * own)
-        chances = logits.masked_fill(same_picture, -1e4).log_softmax(dim=1).masked_fill(~own, -1e4).logsumexp(dim=1)
-        self.queue.add(vectors.detach(), brands, sources)
-        asked = own.any(dim=1)
-        return -float(term["weight"]) * (chances * asked).sum() / asked.sum().clamp(min=1)
 
     def _name_loss(self, vectors: torch.Tensor, brands: torch.Tensor) -> torch.Tensor:
         """CLIP's loss between the crops of a batch and the names of their brands; crops of one brand do not compete."""
@@ -594,6 +584,30 @@ class _Queue:
         """Take up a `state`."""
         self.vectors, self.brands, self.sources = state["vectors"], state["brands"], state["sources"]
         self.at = int(state["at"])
+
+
+def _photo_loss(
+    vectors: torch.Tensor,
+    brands: torch.Tensor,
+    sources: torch.Tensor,
+    queue: _Queue,
+    *,
+    scale: float,
+    margin: float,
+) -> torch.Tensor:
+    """Each real crop against those of other pictures, of the batch and of the queue, which then takes the batch.
+
+    Any crop of its brand will do, as in a search among a few photographs: brands have several artworks, which need not come
+    together. Crops whose brand has no other picture here count nothing. vectors: (n, d) unit rows.
+    """
+    others, their_brands, their_sources = queue.with_batch(vectors, brands, sources)
+    same_picture = sources[:, None] == their_sources[None]
+    own = (brands[:, None] == their_brands[None]) & ~same_picture
+    logits = scale * (vectors @ others.T - margin * own)
+    chances = logits.masked_fill(same_picture, -1e4).log_softmax(dim=1).masked_fill(~own, -1e4).logsumexp(dim=1)
+    queue.add(vectors.detach(), brands, sources)
+    asked = own.any(dim=1)
+    return -(chances * asked).sum() / asked.sum().clamp(min=1)
 
 
 @dataclass(slots=True)
