@@ -1,0 +1,117 @@
+"""Terms and tests of the embedder's training on vectors small enough to know the answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.train
+for package in ("torch", "open_clip", "timm"):
+    pytest.importorskip(package)
+
+import torch  # noqa: E402
+
+from vision.geometry import crop, pad  # noqa: E402
+from vision.training.crops import PADDING, cut_with_spare, plain_crop, vary_crop  # noqa: E402
+from vision.training.embedder import Photos, TrainingData, _photo_loss, _Queue, few_shot_accuracy  # noqa: E402
+from vision.training.tower import Grid4, _HalvedAfter  # noqa: E402
+
+EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+
+
+def loss(vectors, brands, sources, queue=None) -> float:
+    rows = torch.stack(vectors), torch.tensor(brands), torch.tensor(sources)
+    return float(_photo_loss(*rows, queue or _Queue(4, 2), scale=16.0, margin=0.1))
+
+
+def test_photographs_of_one_brand_cost_less_when_they_are_alike():
+    alike = loss([EAST, EAST, NORTH, NORTH], [0, 0, 1, 1], [0, 1, 2, 3])
+    mixed = loss([EAST, NORTH, EAST, NORTH], [0, 0, 1, 1], [0, 1, 2, 3])
+    assert alike < 0.01
+    assert mixed > 10
+
+
+def test_one_like_photograph_of_the_brand_is_enough():
+    assert loss([EAST, EAST, NORTH], [0, 0, 0], [0, 1, 2]) == pytest.approx(
+        loss([EAST, EAST], [0, 0], [0, 1]) * 2 / 3, abs=1.0
+    )
+    # two artworks of a brand beside a rival: each needs only its own twin
+    assert loss([EAST, EAST, NORTH, NORTH, -EAST], [0, 0, 0, 0, 1], [0, 1, 2, 3, 4]) < 0.01
+
+
+def test_crops_of_one_picture_say_nothing_of_each_other():
+    assert loss([EAST, NORTH], [0, 0], [5, 5]) == 0
+    assert loss([EAST, EAST, EAST], [0, 0, 1], [5, 6, 5]) < loss([EAST, EAST, EAST], [0, 0, 1], [5, 6, 7])
+
+
+def test_earlier_batches_are_rivals_and_the_oldest_are_forgotten():
+    queue = _Queue(4, 2)
+    assert loss([EAST, EAST], [0, 0], [0, 1], queue) < 0.01
+    with_rival = _Queue(4, 2)
+    with_rival.add(torch.stack([EAST] * 4), torch.tensor([7] * 4), torch.tensor([90, 91, 92, 93]))
+    assert loss([EAST, EAST], [0, 0], [0, 1], with_rival) > 1
+    with_rival.add(torch.stack([NORTH] * 4), torch.tensor([7] * 4), torch.tensor([90, 91, 92, 93]))
+    assert loss([EAST, EAST], [0, 0], [0, 1], with_rival) < 0.01
+    again = _Queue(4, 2)
+    again.restore(with_rival.state())
+    assert torch.equal(again.vectors, with_rival.vectors)
+    assert again.at == with_rival.at
+
+
+class _MeanColour(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(2, 3))
+
+
+def plain(colour) -> np.ndarray:
+    return np.full((34, 34, 3), colour, np.uint8)
+
+
+def test_few_shot_counts_photographs_that_find_their_brand_in_another_picture():
+    red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    right = TrainingData(
+        held_out_real=[("red", Photos(-1, [plain(red)] * 4, [0, 1, 2, 3]))],
+        real=[Photos(0, [plain(green)] * 4, [4, 5, 6, 7]), Photos(1, [plain(blue)] * 4, [8, 9, 10, 11])],
+    )
+    assert few_shot_accuracy(_MeanColour(), right) == 1
+    alone = TrainingData(held_out_real=[("red", Photos(-1, [plain(red)] * 4, [0, 0, 0, 0]))], real=right.real)
+    assert few_shot_accuracy(_MeanColour(), alone) == 0, "a crop met one of its own picture"
+    assert np.isnan(few_shot_accuracy(_MeanColour(), TrainingData()))
+
+
+def test_a_plain_crop_is_what_a_scan_cuts():
+    picture = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    box = np.array([[100, 120, 220, 200]], np.float32)
+    found = plain_crop(cut_with_spare(picture, box[0].tolist()), 64)
+    from vision.embed.contract import stretch
+
+    expected = stretch(crop(picture, pad(box, PADDING, 400, 400)[0]), 64)
+    assert np.abs(found.astype(int) - expected).mean() < 12  # the same place up to a pixel: noise differs by 85
+
+
+def test_mirrored_and_turned_crops_are_the_shares_that_are_asked_for():
+    crop = np.zeros((80, 80, 3), np.uint8)
+    crop[:, 40:] = 255
+
+    def light(**shares) -> np.ndarray:
+        found = vary_crop(crop, np.random.default_rng(3), 64, **shares).astype(int)
+        return np.array([found[:, -16:].mean() - found[:, :16].mean(), found[-16:].mean() - found[:16].mean()])
+
+    assert light()[0] > 60
+    assert light(mirrored=1.0)[0] < -60
+    assert abs(light(turned=1.0)[0]) < abs(light(turned=1.0)[1]) or light(turned=1.0)[0] < -60
+
+
+def test_the_fast_gradient_of_halving_convolutions_is_the_true_one():
+    torch.manual_seed(0)
+    (convolution,) = [m for m in Grid4().blocks[2].modules() if isinstance(m, _HalvedAfter)]
+    x = torch.randn(2, convolution.in_channels, 16, 16)
+    with torch.no_grad():
+        expected = convolution(x)
+    found = convolution(x)
+    torch.testing.assert_close(found, expected)
+    found.sum().backward()
+    fast = convolution.weight.grad.clone()
+    convolution.weight.grad = None
+    super(_HalvedAfter, convolution).forward(x).sum().backward()
+    torch.testing.assert_close(fast, convolution.weight.grad)
