@@ -93,7 +93,8 @@ class TrainingData:
         pictures where it has them.
         """
         rng = np.random.default_rng([seed, step])
-        pictures, proxies, brands, sources = [], [], [], []
+        pictures: list[Pixels] = []
+        proxies, brands, sources = list[int](), list[int](), list[int]()
         weights = np.sqrt([len(photos.crops) for photos in self.real])
         real = round(size * real_share) if self.real else 0
         while len(pictures) < real:
@@ -373,7 +374,7 @@ class _Run:
         if "tower" in self.best:
             self.tower.load_state_dict(self.best["tower"])
 
-    def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any]]:
+    def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any, Any]]:
         config = self.config
         dataset = _Batches(
             self.data,
