@@ -179,6 +179,25 @@ def test_boxes_of_a_detector_that_finds_only_some_are_counted(recogniser, data):
     assert set(found.crops.scores[~found.crops.missed].tolist()) == {np.float32(0.9)}
 
 
+def test_pieces_of_photographs_are_strangers_and_those_claimed_are_shown(recogniser, data, tmp_path):
+    random = np.random.default_rng(8)
+    (photos := tmp_path / "photos").mkdir()
+    for number in range(4):
+        Image.fromarray(random.integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(photos / f"{number}.png")
+    (photos / "torn.jpg").write_bytes(b"no picture")
+    found = run(recogniser, data[:1], sections=["openset"], photos=photos, splits=1)
+    pieces = found.figures["sections"]["openset"]["photo crops"]["vision"]
+    assert (pieces["strangers"], pieces["pictures"]) == (8, 4)
+    crops, judged = found.alarms["photo crops"]
+    assert pieces["strangers_claimed"] == pytest.approx(judged.claimed.mean())
+    sides = crops.boxes[:, 2:] - crops.boxes[:, :2]
+    assert sides == pytest.approx(48, abs=1e-3)  # as large as the marks
+    write_recognition(found, recogniser.library, tmp_path / "out")
+    assert (tmp_path / "out" / "alarms.jpg").is_file()
+    again = run(recogniser, data[:1], sections=["openset"], photos=photos, splits=1)
+    assert plain(again.figures) == plain(found.figures)
+
+
 def test_sets_without_named_boxes_and_unknown_sections_are_errors(recogniser, data, tmp_path):
     with pytest.raises(UsageError, match="no section 'top2'"):
         run(recogniser, data, sections=["top2"])

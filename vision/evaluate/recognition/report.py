@@ -1,4 +1,4 @@
-"""What an evaluation leaves: figures.json, figures.csv, report.md, plots.png, by_brand.csv and mistakes.jpg."""
+"""What an evaluation leaves: figures.json, figures.csv, by_brand.csv, report.md, plots.png, mistakes.jpg and alarms.jpg."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from vision.evaluate import metrics
 from vision.evaluate.figures import plain
 from vision.evaluate.plots import require_matplotlib
 from vision.evaluate.recognition.crops import Crops
@@ -40,7 +39,9 @@ def write_recognition(evaluation: Evaluation, library: Library, out: Path) -> No
     text = "\n\n".join(f"**{title}**\n\n{table.markdown()}" for title, table in tables(figures))
     write_atomically(out / "report.md", (text + "\n").encode())
     draw_plots(out / "plots.png", figures, evaluation.curves)
-    write_mistakes(out / "mistakes.jpg", evaluation, library)
+    _write_sheet(out / "mistakes.jpg", mistakes(evaluation, library))
+    if evaluation.alarms:
+        _write_sheet(out / "alarms.jpg", alarms(evaluation, library))
 
 
 def tables(figures: Figures) -> list[tuple[str, Table]]:
@@ -321,29 +322,41 @@ def _draw_attacks(axis: Any, section: Figures, _: Any) -> None:
     axis.set(xlabel="top-1", xlim=(0, 1), title="attacks")
 
 
-def write_mistakes(path: Path, evaluation: Evaluation, library: Library) -> None:
-    """The surest mistakes on crops of brands that the library holds, each beside the reference that won."""
+def mistakes(evaluation: Evaluation, library: Library) -> list[tuple[Pixels, str]]:
+    """Tiles: the surest mistakes on crops of brands that the library holds, each beside the reference that won."""
+    judged = evaluation.judged[list(evaluation.judged)[-1]]
+    rows = np.flatnonzero(evaluation.held & ~judged.right).tolist()
+    worst = sorted(rows, key=lambda i: (-judged.score[i], i))[:ON_SHEET]
+    return [tile for i in worst for tile in _pair(evaluation.crops, i, judged, library)]
+
+
+def alarms(evaluation: Evaluation, library: Library) -> list[tuple[Pixels, str]]:
+    """Tiles: pieces of photographs for which a brand is claimed, then the nearest misses, each beside the reference."""
+    found = []
+    for crops, judged in evaluation.alarms.values():
+        rows = sorted(range(len(crops)), key=lambda i: (not judged.claimed[i], -judged.score[i], i))
+        found += [(not judged.claimed[i], -judged.score[i], crops, i, judged) for i in rows[:ON_SHEET]]
+    found.sort(key=lambda one: one[:2])
+    return [tile for _, _, crops, i, judged in found[:ON_SHEET] for tile in _pair(crops, i, judged, library)]
+
+
+def _pair(crops: Crops, i: int, judged: Judged, library: Library) -> list[tuple[Pixels, str]]:
+    """A crop, and the reference of the brand that it was taken for."""
+    picture = read_picture(crops.paths[crops.picture[i]])
+    box, near = crops.boxes[i], crops.neighbors
+    wide, high = box[2:] - box[:2]
+    claimed = "claimed " if judged.claimed[i] else ""
+    name = crops.brands[i] or crops.paths[crops.picture[i]].name
+    crop = (crop_of(picture, box), f"{name}\n{wide:.0f} x {high:.0f} px\n{claimed}{judged.score[i]:.2f}")
+    place = [j for j, e in enumerate(near.entry[i]) if e >= 0 and near.names[e] == judged.best[i]]
+    reference = near.references[near.reference[i, place[0]]] if place else None
+    small = library.thumbnail(reference) if reference else None
+    ground = np.full((96, 96, 3), 200, dtype=np.uint8)  # a reference kept as vectors only, or a name that was read
+    similar = f"{near.similarity[i, place[0]]:.2f} {reference}" if place else "by name"
+    return [crop, (ground if small is None else read_picture(small).pixels, f"{judged.best[i]}\n{similar}")]
+
+
+def _write_sheet(path: Path, tiles: list[tuple[Pixels, str]]) -> None:
     from PIL import Image
 
-    judged = evaluation.judged[list(evaluation.judged)[-1]]
-    tiles = mistakes(evaluation.crops, np.flatnonzero(evaluation.held & ~judged.right), judged, library)
     Image.fromarray(contact_sheet(tiles, columns=12, tile=110)).save(path, "JPEG", quality=88)
-
-
-def mistakes(crops: Crops, rows: metrics.Rows, judged: Judged, library: Library) -> list[tuple[Pixels, str]]:
-    """Pairs of tiles: a crop, and the reference of the brand that it was taken for."""
-    worst = sorted(rows.tolist(), key=lambda i: (-judged.score[i], i))[:ON_SHEET]
-    tiles: list[tuple[Pixels, str]] = []
-    near = crops.neighbors
-    for i in worst:
-        picture = read_picture(crops.paths[crops.picture[i]])
-        box = crops.boxes[i]
-        wide, high = box[2:] - box[:2]
-        tiles.append((crop_of(picture, box), f"{crops.brands[i]}\n{wide:.0f} x {high:.0f} px"))
-        place = [j for j, e in enumerate(near.entry[i]) if e >= 0 and near.names[e] == judged.best[i]]
-        reference = near.references[near.reference[i, place[0]]] if place else None
-        small = library.thumbnail(reference) if reference else None
-        ground = np.full((96, 96, 3), 200, dtype=np.uint8)  # a reference kept as vectors only, or a name that was read
-        similar = f"{near.similarity[i, place[0]]:.2f} {reference}" if place else "by name"
-        tiles.append((ground if small is None else read_picture(small).pixels, f"{judged.best[i]}\n{similar}"))
-    return tiles

@@ -72,7 +72,8 @@ class Options:
 class Evaluation:
     """figures: plain dictionaries. judged: of the ranker that is most like a scan, all crops that the library can name.
 
-    crops: all of them. reliability, curves: what is plotted, by ranker.
+    crops: all of them. held: (n,) those. curves: what is plotted, by section. alarms: pieces of photographs by kind, with what
+    the same ranker says of them.
     """
 
     figures: Figures
@@ -80,6 +81,7 @@ class Evaluation:
     held: Flags
     judged: Mapping[str, Judged]
     curves: Mapping[str, Any] = field(default_factory=dict)
+    alarms: Mapping[str, tuple[Crops, Judged]] = field(default_factory=dict)
 
 
 def rankers_of(
@@ -173,7 +175,7 @@ def evaluate_recognition(
             figures["sections"][section], curves[section] = getattr(run, section)()
     if "calibration" in figures["sections"] and card is not None:
         figures["sections"]["calibration"]["card"] = _card_note(card, sets, data)
-    return Evaluation(figures, crops, run.held, run.known(), curves)
+    return Evaluation(figures, crops, run.held, run.known(), curves, run.alarms)
 
 
 def _labelled(sets: Mapping[str, Sequence[LabelledPicture]], library: Library) -> list[Labelled]:
@@ -227,6 +229,7 @@ class _Run:
         self.held = np.array([b in self.named for b in crops.brands], dtype=bool) & ~crops.missed
         self.of_set = {name: np.array([s == name for s in crops.sets]) for name in dict.fromkeys(crops.sets)}
         self.whole = World(len(self.library), (crops.neighbors,))
+        self.alarms: dict[str, tuple[Crops, Judged]] = {}
         self._known: dict[str, Judged] | None = None
         self._pool: tuple[fewshot.Pool, Groups] | None = None
 
@@ -324,9 +327,15 @@ class _Run:
             found["brands not held"] = self._strangers(self.known(), self.crops.picture, not_held)
         if self.options.photos is not None:
             for name, pieces in photo_crops(
-                self.recogniser, self.options.photos, self.crops, seed=self.options.seed, tell=self.tell
+                self.recogniser,
+                self.options.photos,
+                self.crops,
+                seed=self.options.seed,
+                tell=self.tell,
+                threads=self.options.threads,
             ).items():
                 piece_judged = self.judge(World(len(self.library), (pieces.neighbors,)), pieces)
+                self.alarms[name] = pieces, piece_judged[list(piece_judged)[-1]]
                 found[name] = self._strangers(piece_judged, pieces.picture, np.ones(len(pieces), bool))
         return found, curves
 
