@@ -28,7 +28,7 @@ from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
 from vision.recognise import Place, Recogniser, Sighting, Text, crop_of
 from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
-from vision.verdict import Calibration, OperatingPoint, decide, join_lockups
+from vision.verdict import Calibration, OperatingPoint, decide, join_marks
 
 if TYPE_CHECKING:
     from vision.copies import CopyDescription, CopyIndex, ScanIndex
@@ -256,7 +256,7 @@ class Scanner:
         seen = iter(self.recogniser.see([place for row in places for place in row]))
         found = [[self._finding(place, next(seen)) for place in row] for row in places]
         self._look_at_wholes(pictures, found)
-        return [tuple(join_lockups(row)) for row in found]
+        return [tuple(join_marks(row)) for row in found]
 
     def _look_at_wholes(self, pictures: Sequence[Picture], found: list[list[Finding]]) -> None:
         """Look up as a whole the pictures in which nothing was named: those that are a logo themselves."""

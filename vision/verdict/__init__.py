@@ -2,6 +2,6 @@
 
 from vision.verdict.calibrate import Calibration
 from vision.verdict.decide import OperatingPoint, decide
-from vision.verdict.lockup import join_lockups
+from vision.verdict.marks import join_marks
 
-__all__ = ["Calibration", "OperatingPoint", "decide", "join_lockups"]
+__all__ = ["Calibration", "OperatingPoint", "decide", "join_marks"]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.values import Candidate, Finding, Reading
-from vision.verdict.lockup import join_lockups
+from vision.verdict.marks import join_marks
 
 WORD, SYMBOL = (40.0, 10.0, 120.0, 30.0), (10.0, 8.0, 34.0, 32.0)
 
@@ -18,7 +18,7 @@ def finding(box, brand="Acme", probability=0.9, *, read=None, verdict="known", k
 
 def test_a_symbol_and_the_wordmark_beside_it_become_one():
     symbol, word = finding(SYMBOL, probability=0.95), finding(WORD, read="ACME")
-    (one,) = join_lockups([symbol, word])
+    (one,) = join_marks([symbol, word])
     assert one.box == (10.0, 8.0, 120.0, 32.0)
     assert (one.probability, one.brand, one.text.string) == (0.95, "Acme", "ACME")
     assert one.candidates == symbol.candidates
@@ -26,7 +26,7 @@ def test_a_symbol_and_the_wordmark_beside_it_become_one():
 
 def test_a_symbol_above_its_wordmark_is_one_mark_too():
     stacked = [finding((60, 0, 90, 28), probability=0.8), finding((45, 32, 105, 44), read="acme")]
-    assert [f.box for f in join_lockups(stacked)] == [(45, 0, 105, 44)]
+    assert [f.box for f in join_marks(stacked)] == [(45, 0, 105, 44)]
 
 
 def test_what_is_no_lock_up_stays():
@@ -39,15 +39,34 @@ def test_what_is_no_lock_up_stays():
         [symbol, far],
         [finding(SYMBOL, verdict="unknown"), word],
         [finding(SYMBOL, kind="product"), word],
-        [finding((0.0, 0.0, 300.0, 300.0)), word],
+        [finding((0.0, 0.0, 300.0, 300.0), "Other"), word],
+        [finding((0.0, 0.0, 300.0, 300.0), verdict="unknown"), word],
     ):
-        assert join_lockups(pair) == pair
+        assert join_marks(pair) == pair
+
+
+def test_a_part_of_a_mark_is_told_with_the_whole():
+    badge, word = finding((0, 0, 100, 60), probability=0.8), finding((20, 20, 80, 40), probability=0.95, read="ACME")
+    (one,) = join_marks([badge, word])
+    assert (one.box, one.probability, one.text.string) == ((0, 0, 100, 60), 0.95, "ACME")
+    assert join_marks([word, badge]) == [one]
+
+
+def test_a_lock_up_with_both_of_its_parts_is_one_finding():
+    whole, symbol, word = finding((5.0, 5.0, 125.0, 35.0), read="acme"), finding(SYMBOL), finding(WORD, read="ACME")
+    (one,) = join_marks([symbol, whole, word])
+    assert one.box == whole.box
+
+
+def test_a_box_around_several_packs_goes_and_the_packs_stay():
+    packs = [finding((x, 10.0, x + 40, 30.0), read="ACME") for x in (0.0, 100.0, 200.0)]
+    assert join_marks([finding((0.0, 0.0, 250.0, 40.0), read="ACME"), *packs]) == packs
 
 
 def test_a_wordmark_takes_one_symbol_only():
     left, right = finding(SYMBOL), finding((126.0, 8.0, 150.0, 32.0))
-    joined = join_lockups([left, right, finding(WORD, read="ACME")])
-    assert [f.box for f in joined] == [right.box, (10.0, 8.0, 120.0, 32.0)]
+    joined = join_marks([left, right, finding(WORD, read="ACME")])
+    assert sorted(f.box for f in joined) == [(10.0, 8.0, 120.0, 32.0), right.box]
 
 
 boxes = st.tuples(*[st.floats(0, 100)] * 4).map(
@@ -67,16 +86,8 @@ boxes = st.tuples(*[st.floats(0, 100)] * 4).map(
         max_size=8,
     )
 )
-def test_no_brand_appears_or_goes_and_no_box_is_lost(findings):
-    joined = join_lockups(findings)
+def test_no_brand_appears_or_goes(findings):
+    joined = join_marks(findings)
     assert {f.brand for f in joined} == {f.brand for f in findings}
     assert len(joined) <= len(findings)
-    for f in findings:
-        assert any(
-            g.brand == f.brand
-            and g.box[0] <= f.box[0]
-            and g.box[1] <= f.box[1]
-            and g.box[2] >= f.box[2]
-            and g.box[3] >= f.box[3]
-            for g in joined
-        )
+    assert join_marks([f for f in findings if f.brand == "A"]) == [f for f in joined if f.brand == "A"]
