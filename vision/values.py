@@ -119,8 +119,9 @@ class TextLine:
 class NameMatch:
     """A brand whose name may have been read in a crop.
 
-    name: the name or alias that fits. string: what was read, as read. score: how well it fits, in points; 0 is where a name
-    is accepted by text alone, every rule counted; higher is surer. accepted: every rule of acceptance by text alone is met.
+    name: the name or alias that fits. string: what was read, as read. score: how well it fits, in points; from 0 on it fits
+    well enough for text alone. accepted: it does, and no rule speaks against it: short names, ordinary words and names that
+    another one explains better are left to the pictures.
     edits: between what was read and the name. way, box, confidence: as of the line (of the first one, joined lines).
     """
 
