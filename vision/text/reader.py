@@ -121,7 +121,7 @@ class TextReader:
 
         Only crops of aspect 0.55 to 1.8 with a side of 40 pixels are looked at, the others give ().
         """
-        wanted = [i for i, crop in enumerate(crops) if _is_readable(crop) and _may_be_ring(crop)]
+        wanted = [i for i, crop in enumerate(crops) if _is_readable(crop) and may_be_ring(crop)]
         strips = [s for i in wanted for s in ring.unroll(crops[i])]
         maps = iter(zip(strips, self._maps(strips), strict=True))
         found = {
@@ -174,7 +174,8 @@ def _is_readable(crop: Pixels) -> bool:
     return bool(short >= LEAST_SIDE and long <= MOST_ASPECT * short)
 
 
-def _may_be_ring(crop: Pixels) -> bool:
+def may_be_ring(crop: Pixels) -> bool:
+    """Whether a crop is large and round enough to be looked at as a ring."""
     high, wide = crop.shape[:2]
     return bool(RING_ASPECT[0] <= wide / high <= RING_ASPECT[1] and max(high, wide) >= RING_SIDE)
 
