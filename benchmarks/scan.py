@@ -2,9 +2,10 @@
 
 python benchmarks/scan.py FOLDER [--limit 300] [--threads 2]
 
-The floor: reading and decoding, the detector, the embedder on the crops that it finds, and PDQ hashing, each called alone over
-all pictures by as many threads as the scan has. The scan: everything that `vision scan --no-overlays --no-report` does, rows
-written, and once more with overlays. Prints wall times, their ratio and the resident memory after each third of the scan.
+The floor: reading and decoding, the detector, the embedder on what it finds and on the whole pictures, and PDQ hashing, each
+called alone over all pictures by as many threads as the scan has. The scan: everything that `vision scan --text off --no-overlays
+--no-report` does, rows written; once more with overlays; and with `--text auto` against without. Prints wall times, their ratios,
+the share of marks that are read, and the resident memory after each third of the scan.
 """
 
 import argparse
@@ -18,9 +19,9 @@ from pathlib import Path
 from vision.copies import ScanIndex, describe
 from vision.images import read_picture
 from vision.images.find import Finder
+from vision.recognise import crop_of
 from vision.report.overlay import save_overlay
 from vision.report.rows import write_row
-from vision.recognise import crop_of
 from vision.scan import DECODE_SIDE, Item, Scanner
 
 
@@ -30,17 +31,23 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    scanner = Scanner(threads=args.threads)
+    scanner = Scanner(threads=args.threads, text="off")
+    reading = Scanner(
+        threads=args.threads, detector=scanner.detector, embedder=scanner.embedder, library=scanner.library, text="auto"
+    )
     found = [f for f in itertools.islice(Finder([args.folder]), args.limit) if f.file is not None]
     files = [f.file for f in found]
     items = [Item(f.path, f.file) for f in found]
-    list(scanner.stream(items[:16], ScanIndex()))  # warm
+    for each in (scanner, reading):
+        list(each.stream(items[:16], ScanIndex()))  # warm
+    counts = counted(reading)
 
     kernels, crops_in_all = floor(scanner, files, args.threads)
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as out:
         plain = scan(scanner, items, Path(out), overlays=False, memory=memory)
         full = scan(scanner, items, Path(out), overlays=True, memory=[])
+        read = scan(reading, items, Path(out), overlays=False, memory=[])
     total = sum(kernels.values())
     print(f"{len(files)} pictures, {crops_in_all} crops, {args.threads} threads, {os.cpu_count()} cores")
     for name, seconds in kernels.items():
@@ -48,7 +55,26 @@ def main() -> None:
     print(f"kernels      {total:6.2f} s  {len(files) / total:6.1f} pictures/s")
     print(f"scan         {plain:6.2f} s  {len(files) / plain:6.1f} pictures/s  {plain / total:.2f} x the kernels")
     print(f"+ overlays   {full:6.2f} s  {len(files) / full:6.1f} pictures/s  {full / total:.2f} x the kernels")
+    print(f"+ text auto  {read:6.2f} s  {len(files) / read:6.1f} pictures/s  {read / plain:.2f} x the scan without")
+    print(
+        f"  {counts['read']} of {counts['logos']} logos read, {1000 * (read - plain) / max(counts['read'], 1):.0f} ms (wall) each"
+    )
     print("memory after each third of the scan: " + ", ".join(f"{m:.0f} MB" for m in memory))
+
+
+def counted(scanner: Scanner) -> dict[str, int]:
+    """Counters of the logos that a scanner looks at and of those that it reads; they grow as it scans."""
+    counts = dict.fromkeys(("logos", "read"), 0)
+    to_read = scanner.recogniser.to_read
+
+    def counting(place, seen):
+        chosen = to_read(place, seen)
+        counts["logos"] += place.kind == "logo"
+        counts["read"] += chosen
+        return chosen
+
+    scanner.recogniser.to_read = counting
+    return counts
 
 
 def floor(scanner: Scanner, files: list[Path], threads: int) -> tuple[dict[str, float], int]:
@@ -68,12 +94,8 @@ def floor(scanner: Scanner, files: list[Path], threads: int) -> tuple[dict[str, 
             batches = [pictures[i : i + scanner.batch] for i in range(0, len(pictures), scanner.batch)]
             detections = timed("detector", scanner.detector.detect, batches)
             crops = [
-                [
-                    crop_of(p, box)
-                    for p, d in zip(batch, found, strict=True)
-                    for box, kind in zip(d.boxes, d.kinds, strict=True)
-                    if kind == "logo"
-                ]
+                [crop_of(p, box) for p, d in zip(batch, found, strict=True) for box in d.boxes]
+                + [p.pixels for p in batch]
                 for batch, found in zip(batches, detections, strict=True)
             ]
             crops_in_all += sum(len(c) for c in crops)
