@@ -131,6 +131,13 @@ def test_the_background_counts_against_a_brand():
     assert textured < plain
 
 
+def test_what_is_as_near_to_background_as_to_a_brand_shows_none_unless_it_is_read():
+    near = [seen("A", 0.8), seen("B", 0.1)]
+    assert CALIBRATION.ranked(Evidence(near, 0.79, 80, 0.8))[0][1] > 0
+    assert CALIBRATION.ranked(Evidence(near, 0.8, 80, 0.8))[0][1] == 0
+    assert CALIBRATION.ranked(Evidence(near, 0.8, 80, 0.8, [read("A", 3, accepted=True)]))[0][1] > 0
+
+
 def test_a_brand_that_has_no_picture_is_named_when_it_is_read():
     evidence = Evidence([seen("A", 0.2)], 0.0, 80, 0.8, [read("By Name", 6, accepted=True)])
     verdict = decide(evidence, CALIBRATION, OperatingPoint(0.3, 0.01))

@@ -94,9 +94,9 @@ class Gatherer:
             yield from self._cases(places, brands, labelled.path.name)
 
     def photo(self, path: Path) -> list[Case]:
-        """Everything found in a photograph that shows no brand, and the photograph itself: strangers all."""
+        """Everything found in a photograph that shows no brand, the photograph itself and a cut of it: strangers all."""
         picture = read_picture(path, reduce_to=DECODE_SIDE)
-        places = [*self._places(picture), Place.whole(picture)]
+        places = [*self._places(picture), Place.whole(picture), Place.whole(_cut_out(picture, _somewhere(picture)))]
         return list(self._cases(places, [""] * len(places), path.name))
 
     def _places(self, picture: Picture) -> Iterator[Place]:
@@ -142,6 +142,14 @@ def _cut_out(picture: Picture, box: npt.NDArray[np.float32]) -> Picture:
     """The picture under a box, with the margin of a crop, as a picture."""
     pixels = crop_of(picture, box)
     return Picture(pixels, pixels.shape[1], pixels.shape[0], picture.sha256, picture.origin)
+
+
+def _somewhere(picture: Picture) -> npt.NDArray[np.float32]:
+    """A square of 5 to 40 % of the shorter side somewhere in a picture, the same for the same picture: (4,) xyxy."""
+    random = np.random.default_rng(list(bytes.fromhex(picture.sha256[:16])))
+    side = random.uniform(0.05, 0.4) * min(picture.width, picture.height)
+    left, top = random.uniform(0, 1, 2) * (picture.width - side, picture.height - side)
+    return np.array([left, top, left + side, top + side], dtype=np.float32)
 
 
 def _on_no_logo(box: npt.NDArray[np.float32], boxes: npt.NDArray[np.float32]) -> bool:

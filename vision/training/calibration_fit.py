@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vision.recognise import NEIGHBORS, SURE
 from vision.training.calibration_cases import Case
 from vision.verdict.calibrate import Calibration
-from vision.verdict.evidence import FEATURES, Contender, contenders, features
+from vision.verdict.evidence import FEATURES, Contender, contenders, features, is_background
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,15 +42,21 @@ def fit(cases: Sequence[Case], *, reading: bool = True, ridge: float = 1e-3) -> 
     bounds += [(0.0, 4.0), (0.0, 8.0)] if reading else [(0.0, 0.0)] * 2
     for _ in range(_ROUNDS):
         best = table.best(found)
+        # what is background is no brand by rule, and teaches nothing
+        counted = np.array(
+            [not is_background(c.evidence, contenders(c.evidence)[b]) for c, b in zip(cases, best, strict=True)]
+        )
         matrix = np.stack([table.features[i][b] for i, b in enumerate(best)])
         mean, spread = matrix.mean(axis=0), matrix.std(axis=0) + 1e-9
         scaled = (matrix - mean) / spread
 
-        def loss(p: Floats, scaled: Floats = scaled) -> float:
+        def loss(p: Floats, scaled: Floats = scaled, counted: npt.NDArray[np.bool_] = counted) -> float:
             recognised = 0.5 * (1 + np.tanh((scaled @ p[:count] + p[count]) / 2))
             named = recognised * table.share_of_right(float(np.exp(p[count + 1])), float(p[-2]), float(p[-1]))
             likelihood = np.where(table.right >= 0, named, 1 - recognised)
-            return float(-np.log(np.clip(likelihood, 1e-9, None)).mean() + ridge * float((p[:count] ** 2).sum()))
+            return float(
+                -np.log(np.clip(likelihood[counted], 1e-9, None)).mean() + ridge * float((p[:count] ** 2).sum())
+            )
 
         start = np.zeros(count + 4)
         start[:count] = np.array(found.weights) * spread

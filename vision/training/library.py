@@ -18,10 +18,10 @@ from vision.datasets.labelled import LabelledPicture, read_names, read_set
 from vision.errors import UsageError
 from vision.images import read_picture
 from vision.library import Library, NewBrand, NewReference
-from vision.library.pictures import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.names import canonical, curated_aliases, fold
+from vision.library.pictures import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
-from vision.values import Pixels
+from vision.values import Embeddings, Pixels
 
 if TYPE_CHECKING:
     from vision.embed.contract import EmbedderLike
@@ -30,6 +30,8 @@ Progress = Callable[[str, int, int], None]
 
 # Crops are taken with this margin, as a scan takes them (`vision.recognise.CROP_PADDING`).
 _PADDING = 0.075
+# Crops nearer than this to a patch of background are no references.
+_BACKGROUND = 0.85
 
 
 def build_library(
@@ -149,6 +151,8 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
             crops = brand_crops(picture, kinds=entry.kinds, least_side=recipe.least_side)
             vectors = embedder.embed_images([pixels for _, pixels in crops])
             for (brand, _), vector in zip(crops, vectors, strict=True):
+                if _like_background(vector, embedder):
+                    continue
                 name = recipe.name_of(picture, brand)
                 names.setdefault(fold(name), name)
                 found.setdefault(fold(name), []).append(
@@ -156,6 +160,11 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
                 )
             tell(f"embedding crops of {picture.source}", done, len(pictures))
     return [NewBrand(names[key], found[key], curated_aliases(names[key])) for key in sorted(found)]
+
+
+def _like_background(vector: Embeddings, embedder: EmbedderLike) -> bool:
+    """True for a crop that shows as good as nothing: it would be found for every plain patch."""
+    return len(embedder.background) > 0 and float((embedder.background @ vector).max()) >= _BACKGROUND
 
 
 def _boxed_brands(path: Path, recipe: _Recipe) -> set[str]:

@@ -1,9 +1,10 @@
 """Evidence becomes probabilities: how sure it is that the box shows one of our brands, and which.
 
-Two factors. `shares` orders the contenders and divides one among them: a softmax of similarity over a fitted temperature (Guo et
-al., On calibration of modern neural networks, 2017) plus fitted weights for what was read. `recognised` is the probability that
-the first of them is there at all, a logistic regression on the features of `evidence.py` (Platt, Probabilistic outputs for
-support vector machines, 1999). The product sums to at most 1 over the contenders; the rest is the probability of a stranger.
+Two factors. `softmax` orders the contenders and divides one among them: similarity over a fitted temperature (Guo et al., On
+calibration of modern neural networks, 2017) plus fitted weights for what was read. `recognised` is the probability that the first
+of them is there at all, a logistic regression on the features of `evidence.py` (Platt, Probabilistic outputs for support vector
+machines, 1999); what is background is no brand, whatever comes second. The product sums to at most 1 over the contenders; the rest
+is the probability of a stranger.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vision.verdict.evidence import FEATURES, Contender, Evidence, contenders, features
+from vision.verdict.evidence import FEATURES, Contender, Evidence, contenders, features, is_background
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Calibration:
         utility = self.utilities(found)
         order = np.argsort(-utility, kind="stable")
         found = [found[i] for i in order]
-        recognised = sigmoid(float(features(evidence, found[0], found[1:]) @ np.array(self.weights)) + self.bias)
+        logit = float(features(evidence, found[0], found[1:]) @ np.array(self.weights)) + self.bias
+        recognised = 0.0 if is_background(evidence, found[0]) else sigmoid(logit)
         return list(zip(found, (recognised * softmax(utility[order])).tolist(), strict=True))
 
     def utilities(self, found: Sequence[Contender]) -> npt.NDArray[np.float64]:

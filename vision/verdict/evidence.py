@@ -108,6 +108,11 @@ def contenders(evidence: Evidence) -> list[Contender]:
     return seen + [Contender(n.brand, None, n, least) for n in evidence.names if n.brand not in known]
 
 
+def is_background(evidence: Evidence, best: Contender) -> bool:
+    """True for what comes as near to a patch of background as to any brand, and in which no name can be read."""
+    return evidence.background >= best.similarity and not best.accepted
+
+
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
     """(11,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
