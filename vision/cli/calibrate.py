@@ -16,7 +16,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "calibrate",
         help="fit the probabilities to your own pictures",
-        description="Fit probability and operating point on labelled pictures of yours and on pictures without any brand, with the "
+        description="Fit probability and operating point on labelled pictures of yours and on pictures without a brand, with the "
         "library that you scan with. The folder made is for --verdict. Needs the extra train.",
         epilog="Example: vision calibrate mine.jsonl --brand-free photos --library my-brands --out my-verdict",
     )

@@ -3,8 +3,8 @@
 Two factors. `softmax` orders the contenders and divides one among them: similarity over a fitted temperature (Guo et al., On
 calibration of modern neural networks, 2017) plus fitted weights for what was read. `recognised` is the probability that the first
 of them is there at all, a logistic regression on the features of `evidence.py` (Platt, Probabilistic outputs for support vector
-machines, 1999); what is background is no brand, whatever comes second. The product sums to at most 1 over the contenders; the rest
-is the probability of a stranger.
+machines, 1999); what is background is no brand, whatever comes second. The product sums to at most 1 over the contenders; what
+is left is the probability of a stranger.
 """
 
 from __future__ import annotations
