@@ -12,6 +12,7 @@ pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
 
 from vision import weights  # noqa: E402
+from vision.cli.main import main  # noqa: E402
 from vision.errors import DatasetError  # noqa: E402
 from vision.training.calibration import train_calibration  # noqa: E402
 from vision.verdict import Calibration, OperatingPoint  # noqa: E402
@@ -46,14 +47,29 @@ def trained(config, tmp_path_factory):
 
 def test_the_card_holds_what_a_scan_needs(trained):
     folder, _ = trained
-    card = weights.load("verdict", folder.parent).card
+    card = weights.load_folder(folder).card
     assert OperatingPoint.from_card(card, 0.01).threshold >= 0.6
     assert card["alarms"]["pictures"] == 5
     assert card["data"]["known"] > 5
     assert card["data"]["strangers"] > 5
-    # a wider lead over the best rival makes a brand more probable, whatever else is fitted
-    calibration = Calibration.from_card(card)
-    assert calibration.weights[1] > 0
+    alone, both = (Calibration.from_card(card["calibrations"][name]) for name in ("vision", "both"))
+    assert alone.name_weight == 0
+    # more of what speaks for a brand never makes it less probable
+    assert all(w >= 0 for w in (*alone.weights[:2], *both.weights[5:7], both.name_weight, both.accepted_weight))
+
+
+def test_one_calibrates_with_a_command_and_scans_with_the_result(config, tmp_path, capsys):
+    out = tmp_path / "verdict"
+    options = ["--brand-free", *config["brand_free"], "--folds", "2", "--out", str(out), "--json"]
+    assert main(["calibrate", *config["labelled"], *options]) == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["ece"] <= 1
+    assert main(["calibrate", *config["labelled"], *options]) == 2
+    scan = ["scan", str(SAMPLES / "images" / "mug.jpg"), "--no-overlays", "--no-report", "--out"]
+    assert main([*scan, str(tmp_path / "a"), "--verdict", str(out)]) == 0
+    checksums = json.loads((tmp_path / "a" / "scan.json").read_text(encoding="utf-8"))["checksums"]
+    assert checksums["verdict"] == weights.digest(out / "card.json")
+    (out / "card.json").write_text("{}", encoding="utf-8")
+    assert main([*scan, str(tmp_path / "b"), "--verdict", str(out)]) == 3
 
 
 def test_the_run_leaves_its_cases_and_a_plot(trained):
