@@ -127,13 +127,13 @@ def test_parts_joined_are_the_whole(crops):
     assert brands_of(World(8, (again.neighbors,)).look(again)) == brands_of(World(8, (near,)).look(crops))
 
 
-@given(seeds, st.integers(1, 4))
-def test_photographs_drawn_are_as_many_as_asked_and_never_of_the_querys_group(seed, shots):
+@given(seeds, st.integers(1, 4), st.booleans())
+def test_photographs_drawn_are_as_many_as_asked_and_never_of_the_querys_group(seed, shots, alike):
     random = np.random.default_rng(seed)
     brands = [("A", "a", "B", "C")[i] for i in random.integers(0, 4, 14)]
     pool = fewshot.Pool(tuple(brands), random.integers(0, 5, 14), units(random, 14, 6))
     queries, groups = units(random, 3, 6), random.integers(0, 5, 3)
-    drawn = fewshot.draw(pool, queries, groups, shots, seed)
+    drawn = fewshot.draw(pool, queries, groups, shots, seed, alike=alike)
     assert sorted({b.lower() for b in brands}) == [n.lower() for n in drawn.names]
     for q in range(3):
         for place, name in enumerate(drawn.names):
@@ -153,6 +153,8 @@ def test_every_photograph_is_drawn_sometimes_and_all_when_as_many_are_asked():
     one = fewshot.draw(pool, queries, np.full(400, 9), 1, 0).similarity[:, 0]
     shares = [(np.abs(one - s) < 1e-6).mean() for s in similarity]
     assert shares == pytest.approx([0.25] * 4, abs=0.1)
+    alike = fewshot.draw(pool, queries, np.full(400, 9), 1, 0, alike=True).similarity[:, 0]
+    assert len(np.unique(alike.round(5))) == 1
     every = fewshot.draw(pool, queries, np.full(400, 9), 4, 0).similarity[:, 0]
     assert every == pytest.approx(similarity.max(), abs=1e-6)
 

@@ -31,11 +31,12 @@ class Pool:
     embeddings: Embeddings
 
 
-def draw(pool: Pool, queries: Embeddings, groups: Groups, shots: int, seed: int) -> Neighbors:
-    """How near each of n queries comes to `shots` references of each brand, drawn at random anew for each query.
+def draw(pool: Pool, queries: Embeddings, groups: Groups, shots: int, seed: int, *, alike: bool = False) -> Neighbors:
+    """How near each of n queries comes to `shots` references of each brand, drawn at random.
 
     queries: (n, d) unit rows. groups: (n,) of each query; references of its own group are not drawn. A brand that has fewer gives
-    what it has. One choice for all queries would need many more draws: with six brands it moves top-1 by several points.
+    what it has. alike: the same for all queries, as one library has them, but for those of a query's own group: what bars are
+    set on. Otherwise anew for each query, which steadies shares: with six brands one choice for all moves top-1 by points.
     """
     keys = np.array([fold(brand) for brand in pool.brands])
     order = np.argsort(keys, kind="stable")
@@ -43,10 +44,12 @@ def draw(pool: Pool, queries: Embeddings, groups: Groups, shots: int, seed: int)
     edges = [*starts.tolist(), len(order)]
     names = [pool.brands[order[start]] for start in starts]
     table = np.full((len(queries), len(found)), -np.inf, np.float32)
+    random = np.random.default_rng(seed)
+    common = random.random(len(order))
     for first in range(0, len(queries) if len(found) else 0, _BLOCK):
         block = slice(first, first + _BLOCK)
         similarity = queries[block] @ pool.embeddings[order].T
-        lots = np.random.default_rng([seed, first]).random(similarity.shape)
+        lots = np.tile(common, (len(similarity), 1)) if alike else random.random(similarity.shape)
         lots[groups[block, None] == pool.groups[order][None]] = np.inf
         for brand, (start, end) in enumerate(pairwise(edges)):
             own = lots[:, start:end]

@@ -309,7 +309,8 @@ class _Run:
             splits: dict[str, list[openset.Split]] = {}
             only = frozenset(pool.brands) if kind == photos_only else None
             for number, out in enumerate(openset.halves(sorted(brands), self.options.splits, self.options.seed)):
-                photos = fewshot.draw(pool, self.crops.embeddings, groups, OPEN_SHOTS, self.options.seed + number)
+                seed = self.options.seed + number
+                photos = fewshot.draw(pool, self.crops.embeddings, groups, OPEN_SHOTS, seed, alike=True)
                 world = World(size_ - len(out), tuple(photos if s is None else s for s in sources), out, only=only)
                 is_out = np.array([b in out for b in self.crops.brands], dtype=bool)
                 if kind == "library":
