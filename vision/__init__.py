@@ -34,14 +34,18 @@ _HOMES = {
     "Detector": "detect",
     "Embedder": "embed",
     "Finding": "values",
+    "HeatMap": "embed.occlusion",
     "Library": "library",
     "LibraryError": "errors",
     "Match": "values",
+    "NameMatch": "values",
     "Picture": "values",
     "PictureError": "errors",
     "Reading": "values",
     "Result": "values",
     "Scanner": "scan",
+    "TextLine": "values",
+    "TextReader": "text",
     "UsageError": "errors",
     "Verdict": "values",
     "VisionError": "errors",
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from vision.copies import compare_copies as compare_copies
     from vision.detect import Detector as Detector
     from vision.embed import Embedder as Embedder
+    from vision.embed.occlusion import HeatMap as HeatMap
     from vision.errors import BackendError as BackendError
     from vision.errors import DatasetError as DatasetError
     from vision.errors import LibraryError as LibraryError
@@ -80,12 +85,15 @@ if TYPE_CHECKING:
     from vision.images import read_picture as read_picture
     from vision.library import Library as Library
     from vision.scan import Scanner as Scanner
+    from vision.text import TextReader as TextReader
     from vision.values import Candidate as Candidate
     from vision.values import CopyClaim as CopyClaim
     from vision.values import Detections as Detections
     from vision.values import Finding as Finding
     from vision.values import Match as Match
+    from vision.values import NameMatch as NameMatch
     from vision.values import Picture as Picture
     from vision.values import Reading as Reading
     from vision.values import Result as Result
+    from vision.values import TextLine as TextLine
     from vision.values import Verdict as Verdict
