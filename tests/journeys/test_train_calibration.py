@@ -55,7 +55,7 @@ def test_the_card_holds_what_a_scan_needs(trained):
     alone, both = (Calibration.from_card(card["calibrations"][name]) for name in ("vision", "both"))
     assert alone.name_weight == 0
     # more of what speaks for a brand never makes it less probable
-    assert all(w >= 0 for w in (*alone.weights[:2], *both.weights[5:7], both.name_weight, both.accepted_weight))
+    assert all(w >= 0 for w in (*alone.weights[:2], *both.weights[3:5], both.weights[8], both.name_weight, both.accepted_weight))
 
 
 def test_one_calibrates_with_a_command_and_scans_with_the_result(config, tmp_path, capsys):

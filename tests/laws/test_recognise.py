@@ -9,9 +9,10 @@ from vision.library import Library
 from vision.recognise import FALLBACK_POINTS, READ_PADDING, Place, Recogniser, merged, weakened
 from vision.values import READ_BLANK, READ_CLASSES, NameMatch, Picture, TextLine
 from vision.verdict import Calibration
+from vision.verdict.evidence import FEATURES
 
-STRICT = Calibration((0.0,) * 11, -9.0, 0.05)  # never sure of anything
-SURE = Calibration((0.0,) * 11, 9.0, 1e-4)  # always sure
+STRICT = Calibration((0.0,) * len(FEATURES), -9.0, 0.05)  # never sure of anything
+SURE = Calibration((0.0,) * len(FEATURES), 9.0, 1e-4)  # always sure
 
 
 def line(string, *, box=(2.0, 3.0, 12.0, 9.0), height=6.0, way="lines"):

@@ -13,7 +13,9 @@ from vision.verdict import Calibration, OperatingPoint, decide
 from vision.verdict.calibrate import sigmoid, softmax
 from vision.verdict.evidence import Evidence, contenders, features
 
-CALIBRATION = Calibration((6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0)
+CALIBRATION = Calibration(
+    (6.0, 9.0, 0.0, 6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0
+)
 
 
 def seen(brand, similarity, *, negative=False):
@@ -118,7 +120,7 @@ def test_an_empty_library_says_unknown():
 
 def test_two_brands_within_reach_are_ambiguous():
     near = [seen("A", 0.80), seen("B", 0.799), seen("C", 0.1)]
-    sharp = Calibration((9.0, *([0.0] * 10)), 0.0, 0.02)
+    sharp = Calibration((9.0, *([0.0] * 13)), 0.0, 0.02)
     verdict = decide(Evidence(near, 0.1, 120, 0.9), sharp, OperatingPoint(0.9, 0.01))
     assert verdict.name == "ambiguous"
     assert [c.brand for c in verdict.candidates] == ["A", "B", "C"]
@@ -199,7 +201,14 @@ def test_features_are_those_of_the_formula():
     a, b, c, d = contenders(evidence)
     assert d.similarity == 0.1
     found = features(evidence, a, [b, c, d])
-    assert found == pytest.approx([0.6, 0.3, 0.5, 6.0, math.log(3), 2.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
+    rest = [6.0, math.log(3)]
+    assert found == pytest.approx([0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
+    evidence = Evidence(
+        [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)], 0.2, 64, 0.75, [read("B", 1, accepted=True)], 1000
+    )
+    a, b, c = contenders(evidence)
+    found = features(evidence, b, [a, c])
+    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, math.log(1000), 0.0, 0.0])
 
 
 @given(st.floats(-700, 700))

@@ -17,9 +17,15 @@ Floats = npt.NDArray[np.float64]
 
 # Which way each feature may speak. A bound keeps a small or odd set from teaching that a better match is worse.
 _UP, _DOWN, _EITHER = (0.0, None), (None, 0.0), (None, None)
-_BOUNDS = dict(
-    zip(FEATURES, (_UP, _UP, _EITHER, _EITHER, _EITHER, _UP, _UP, _DOWN, _DOWN, _EITHER, _EITHER), strict=True),
-)
+_BOUNDS = dict.fromkeys(FEATURES, _EITHER) | {
+    "adjusted_similarity": _UP,
+    "margin": _UP,
+    "adjusted_similarity_read": _UP,
+    "margin_read": _UP,
+    "name_points": _UP,
+    "rival_points": _DOWN,
+    "log_brands": _DOWN,
+}
 _ROUNDS = 4  # the best contender depends on the numbers that are fitted with it held fixed
 _START = Calibration(tuple(0.0 for _ in FEATURES), 0.0, 0.05, 1.0, 1.0)
 

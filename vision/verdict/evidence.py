@@ -24,6 +24,10 @@ FEATURES = (
     "adjusted_similarity",  # cosine to the best brand, less half of that to the nearest background patch
     "margin",  # cosine to the best brand less that to the nearest other one
     "cohort_margin",  # the same against the mean of the other brands found
+    # the same three where the name alone would do, and 0 above: what is written needs less of a likeness
+    "adjusted_similarity_read",
+    "margin_read",
+    "cohort_margin_read",
     "log2_short_side",  # of the box, in pixels
     "detector_logit",
     "name_points",  # how well the best brand's name fits what was read, 0 when it does not
@@ -114,14 +118,18 @@ def is_background(evidence: Evidence, best: Contender) -> bool:
 
 
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
-    """(11,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
+    """(14,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
     similarities = [c.similarity for c in others]
+    likeness = [
+        best.similarity - BACKGROUND_SHARE * evidence.background,
+        best.similarity - max(similarities, default=0.0),
+        best.similarity - (sum(similarities) / len(similarities) if similarities else 0.0),
+    ]
     return np.array(
         [
-            best.similarity - BACKGROUND_SHARE * evidence.background,
-            best.similarity - max(similarities, default=0.0),
-            best.similarity - (sum(similarities) / len(similarities) if similarities else 0.0),
+            *(0.0 if best.accepted else v for v in likeness),
+            *(v if best.accepted else 0.0 for v in likeness),
             np.log2(max(evidence.short_side, 1.0)),
             np.log(score / (1 - score)),
             best.points,
