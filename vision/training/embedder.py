@@ -133,7 +133,7 @@ def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
     if resume:
         run.restore()
     run.train()
-    run.take_best()
+    run.take_average()
     run.teach_names()
     run.save()
     return export_embedder(run.model, {**config, "steps_done": run.step}, data)
@@ -369,10 +369,13 @@ class _Run:
         if self.step and figure >= self.best["figure"]:
             self.best = {"figure": figure, "step": self.step, "tower": copy.deepcopy(self.average.state_dict())}
 
-    def take_best(self) -> None:
-        """Go on with the average of the weights that was the best on held-out brands."""
-        if "tower" in self.best:
-            self.tower.load_state_dict(self.best["tower"])
+    def take_average(self) -> None:
+        """Go on with an average of the weights: the last one, or with `keep: best` the best on held-out brands.
+
+        The best misleads where the start has seen the brands that are held out now: forgetting them looks like getting worse.
+        """
+        best = self.config.get("keep") == "best" and "tower" in self.best
+        self.tower.load_state_dict(self.best["tower"] if best else self.average.state_dict())
 
     def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any, Any]]:
         config = self.config
