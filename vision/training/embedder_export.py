@@ -84,12 +84,13 @@ def export_embedder(model: Any, config: dict[str, Any], data: TrainingData) -> P
         names.append("background.npy")
     if data.held_out:
         figure = held_out_accuracy(tower, data, seed=1, crops=4)
+        recipe = "embedder_more.yaml" if config.get("start") else "embedder.yaml"
         card["figures"].append(
             {
                 "name": "top-1 of drawn crops of held-out brands among one clean view of every drawing",
                 "value": round(figure, 4),
                 "n": 4 * len(data.held_out),
-                "command": "python train.py embedder datasets/embedder.yaml",
+                "command": f"python train.py embedder datasets/{recipe}",
             }
         )
     _write_card(folder, card, names)
