@@ -12,7 +12,8 @@ from PIL import Image
 
 from vision.errors import LibraryError, UsageError
 from vision.library import Library
-from vision.library.exchange import export_library, import_file, import_folder, opened
+from vision.library.decisions import DECIDED, Decision, Decisions, apply
+from vision.library.exchange import export_library, import_file, import_folder, opened, take_decisions
 
 
 def mark(number: int) -> np.ndarray:
@@ -80,6 +81,29 @@ def test_a_file_joins_another_library_and_does_so_once(library, tmp_path):
     assert (content(other), other.version) == (before, version)
 
 
+def refusal(brand: str) -> Decision:
+    return Decision(f"one-{brand}", "refuse", brand, "a.jpg", "a.jpg", "ab", (0.0, 0.0, 9.0, 9.0))
+
+
+def test_what_was_decided_goes_with_the_library(library, tmp_path):
+    library.rename("Acme", "Umbrella")  # its id stays acme, which is another brand's name elsewhere
+    apply(library, [refusal("Umbrella")], lambda _: mark(1))
+    export_library(library, tmp_path / "out.zip")
+    with opened(tmp_path / "out.zip") as packed:
+        copy = Library.create(tmp_path / "copy", base=packed, embedder=Colours())
+        take_decisions(copy, packed, tmp_path / "out.zip")
+    assert Decisions.read(copy.path).covers("ab", (0, 0, 9, 9), "acme")
+    other = empty(tmp_path / "other")
+    other.add("Acme", aliases=["something else"])
+    apply(other, [refusal("Acme")], lambda _: mark(2))
+    for _ in range(2):
+        import_file(other, tmp_path / "out.zip")
+        held = Decisions.read(other.path)
+        assert len((other.path / DECIDED).read_bytes().splitlines()) == len(held) == 2
+    # ids differ: the refusal is for the brand of that name, whatever its id
+    assert held.covers("ab", (0, 0, 9, 9), other.brand("Umbrella").id)
+
+
 def test_a_file_of_another_embedder_is_refused(library, tmp_path):
     export_library(library, tmp_path / "out.zip")
     other = Library.create(tmp_path / "other", embedder=Colours(id="else", checksum="e"))
@@ -122,6 +146,35 @@ def test_a_file_with_more_less_or_other_than_it_should_have_changes_nothing(libr
     assert caught.value.code == "damaged"
     assert (len(other), other.version) == (0, 1)
     assert {p for p in tmp_path.rglob("*") if "evil" in p.name} == places == set()
+
+
+def test_a_file_whose_packed_bytes_are_altered_is_named_as_damaged(library, tmp_path):
+    export_library(library, tmp_path / "out.zip")
+    data = bytearray((tmp_path / "out.zip").read_bytes())
+    with zipfile.ZipFile(tmp_path / "out.zip") as packed:
+        (member,) = [m for m in packed.infolist() if m.filename.startswith("records")]
+    start = member.header_offset + 30 + len(member.filename)
+    data[start : start + 20] = b"\xff" * 20
+    (tmp_path / "bad.zip").write_bytes(data)
+    with pytest.raises(LibraryError, match="unpacked") as caught:
+        import_file(empty(tmp_path / "lib"), tmp_path / "bad.zip")
+    assert caught.value.code == "damaged"
+
+
+def test_bytes_that_no_encoding_explains_are_spelled_out(tmp_path):
+    odd = "b\udcff"
+    library = empty(tmp_path / "brands")
+    library.add("Acme", mark(1), source=odd, licence=odd, line=odd, product=odd, message=odd)
+    kept = Library.open(tmp_path / "brands").reference("acme/1")
+    assert {kept.source, kept.licence, kept.line, kept.product, library.log()[0].message} == {"b\\udcff"}
+    with pytest.raises(UsageError, match="watch-list"):
+        library.watch(odd, "Acme")
+    (tmp_path / "pictures" / "Acme" / odd).mkdir(parents=True)
+    for number in (1, 2):
+        Image.fromarray(mark(number)).save(tmp_path / "pictures" / "Acme" / odd / f"{number}{odd}.png")
+    first = import_folder(library, tmp_path / "pictures")
+    again = import_folder(library, tmp_path / "pictures")
+    assert (len(first.added), first.faults, again.added, again.held) == (2, (), (), 2)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no zip", b"x" * 5000])

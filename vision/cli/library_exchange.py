@@ -89,6 +89,7 @@ def run_import(args: argparse.Namespace) -> int:
         if args.given.is_file():
             with exchange.opened(args.given) as base:
                 library = Library.create(args.library, embedder=embedder_of(args), base=base, user=user())
+                exchange.take_decisions(library, base, args.given)
             return _say_imported(args, library, None)
         Library.create(args.library, embedder=embedder_of(args), user=user())
     library = to_write(args)

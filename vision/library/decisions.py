@@ -23,7 +23,7 @@ from vision import geometry
 from vision.errors import LibraryError, PictureError, UsageError
 from vision.library import store
 from vision.library.edits import NewBrand, NewReference, clean
-from vision.library.names import fold
+from vision.library.names import fold, storable
 from vision.values import Box, Embeddings, Pixels
 from vision.weights import write_atomically
 
@@ -195,35 +195,58 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
     return Applied(tuple(r.id for r in made), refused, before, tuple(failed))
 
 
+def adopt(library: Library, data: bytes, names: Mapping[str, str], path: Path) -> None:
+    """Remember what was decided for another library, too; what was decided here stays as it is.
+
+    data: of its decisions.jsonl. names: its brands by id, as ids differ between libraries. path: to name in an error.
+    Raises LibraryError (damaged, locked, read_only).
+    """
+    known = {row["id"] for row in _rows(library.path / DECIDED)}
+    rows = [row for row in parsed(data, path) if row["id"] not in known]
+    if rows:
+        brands = ((row, names.get(row["brand_id"])) for row in rows)
+        _append(library, [row | ({"brand_id": brand_id_of(library, brand)} if brand else {}) for row, brand in brands])
+
+
 def _remember(library: Library, rows: Sequence[tuple[Decision, Embeddings | None]]) -> None:
-    path = library.path / DECIDED
     now = datetime.now(UTC).isoformat(timespec="seconds")
+    new = [
+        {
+            "schema": SCHEMA,
+            "id": decision.id,
+            "decision": decision.verb,
+            "brand": decision.brand,
+            "brand_id": brand_id_of(library, decision.brand),
+            "path": decision.path,
+            "picture": decision.picture,
+            "box": list(decision.box),
+            "when": now,
+            "embedder": None if vector is None else library.embedder.id,
+            "vector": None if vector is None else _packed(vector),
+        }
+        for decision, vector in rows
+    ]
+    _append(library, new)
+
+
+def _append(library: Library, rows: Sequence[Mapping[str, Any]]) -> None:
+    path = library.path / DECIDED
     with store.lock(library.path, _LOCK_SECONDS):
         old = path.read_bytes() if path.is_file() else b""
-        new = [
-            {
-                "schema": SCHEMA,
-                "id": decision.id,
-                "decision": decision.verb,
-                "brand": decision.brand,
-                "brand_id": brand_id_of(library, decision.brand),
-                "path": decision.path,
-                "picture": decision.picture,
-                "box": list(decision.box),
-                "when": now,
-                "embedder": None if vector is None else library.embedder.id,
-                "vector": None if vector is None else _packed(vector),
-            }
-            for decision, vector in rows
-        ]
-        write_atomically(path, old + "".join(json.dumps(row) + "\n" for row in new).encode())
+        write_atomically(path, old + "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_bytes().splitlines()
+        data = path.read_bytes()
     except FileNotFoundError:
         return []
+    return parsed(data, path)
+
+
+def parsed(data: bytes, path: Path) -> list[dict[str, Any]]:
+    """The rows of a decisions.jsonl. path: to name in an error. Raises LibraryError (damaged)."""
+    lines = data.splitlines()
     try:
         rows = [json.loads(line) for line in lines]
         Decisions(rows)
@@ -242,8 +265,7 @@ def brand_id_of(library: Library, brand: str | None) -> str | None:
 
 def _source(decision: Decision) -> str:
     """Where an accepted reference came from: path#left,top,right,bottom."""
-    path = decision.path.encode("utf-8", "backslashreplace").decode()
-    return f"{path}#{','.join(str(round(edge)) for edge in decision.box)}"
+    return f"{storable(decision.path)}#{','.join(str(round(edge)) for edge in decision.box)}"
 
 
 def _overlap(one: Box, other: Box) -> float:

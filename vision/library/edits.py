@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision.errors import LibraryError, UsageError
-from vision.library.names import fold, slugify
+from vision.library.names import fold, slugify, storable
 from vision.library.state import Brand, Half, Kind, Reference, State, Thumbnail, grouped
 from vision.values import Embeddings
 
@@ -119,7 +119,7 @@ def unheld(state: State, brands: Sequence[NewBrand]) -> tuple[list[NewBrand], in
         seen = held.setdefault(fold(new.name) if brand is None else brand.id, set())
         fresh = []
         for item in new.references:
-            key = (item.line, item.product, item.vectors.astype(np.float16).tobytes())
+            key = (storable(item.line), storable(item.product), item.vectors.astype(np.float16).tobytes())
             if key not in seen:
                 fresh.append(item)
             seen.add(key)
@@ -194,7 +194,12 @@ def renamed(state: State, brand: Brand, name: str, path: Path) -> tuple[State, B
 
 
 def watching(state: State, name: str, brand_ids: Iterable[str]) -> State:
-    """The state with a watch-list of these brands, in place of one of that name; without brands there is no such list."""
+    """The state with a watch-list of these brands, in place of one of that name; without brands there is no such list.
+
+    Raises UsageError (bad_option) for a name that cannot be read or stored.
+    """
+    if not name.strip() or not name.isprintable():
+        raise UsageError("bad_option", f"{name!r} is no name of a watch-list")
     ids = tuple(dict.fromkeys(brand_ids))
     others = {key: value for key, value in state.watch.items() if key != name}
     return replace(state, watch=others | ({name: ids} if ids else {}))
@@ -315,13 +320,13 @@ def _reference(reference_id: str, brand: Brand, item: NewReference, place: Thumb
     return Reference(
         reference_id,
         brand.id,
-        item.product,
-        item.source,
-        item.licence,
+        storable(item.product),
+        storable(item.source),
+        storable(item.licence),
         "negative" if brand.negative else item.kind,
         len(item.vectors),
         place,
-        item.line,
+        storable(item.line),
         item.valid_from,
         item.valid_until,
     )

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ import numpy as np
 
 from vision.errors import LibraryError, PictureError, UsageError
 from vision.images.find import find_inputs
-from vision.library import edits, manifests, segments, store
+from vision.library import decisions, edits, manifests, segments, store
 from vision.library.edits import NewBrand, NewReference
 from vision.library.library import Library
 from vision.library.manifests import Note
@@ -27,7 +28,9 @@ from vision.library.names import fold
 from vision.library.state import State
 
 # Members of a library file. Anything else is refused: names decide where bytes go.
-_MEMBER = re.compile(r"library\.json|version-\d+\.json|(records-\d+\.jsonl|vectors-\d+\.npy|thumbnails-\d+\.bin)")
+_MEMBER = re.compile(
+    r"library\.json|decisions\.jsonl|version-\d+\.json|records-\d+\.jsonl|vectors-\d+\.npy|thumbnails-\d+\.bin"
+)
 # Text packs ten times; what unpacks to more than this is no library.
 _PACKED = 200
 _SMALL = 1 << 20
@@ -108,11 +111,24 @@ def import_file(library: Library, file: Path, *, message: str | None = None) -> 
             )
         by_id = {b.id: b.name for b in other.state.brands}
         lists = {name: [by_id[i] for i in ids] for name, ids in other.state.watch.items()}
-        return _import(library, edits.as_new(other.state), lists, message or f"imported the file {file.name}")
+        imported = _import(library, edits.as_new(other.state), lists, message or f"imported the file {file.name}")
+        take_decisions(library, other, file)
+        return imported
+
+
+def take_decisions(library: Library, other: Library, file: Path) -> None:
+    """Remember in a library what was decided for the one in a file, `other`, which it holds already.
+
+    Raises LibraryError (damaged, locked, read_only).
+    """
+    with zipfile.ZipFile(file) as packed:
+        if decisions.DECIDED in packed.namelist():
+            names = {b.id: b.name for b in other.state.brands}
+            decisions.adopt(library, packed.read(decisions.DECIDED), names, file)
 
 
 def export_library(library: Library, file: Path) -> None:
-    """Write all that a library holds, without its history, to one file.
+    """Write all that a library holds and what was decided for it, without its history, to one file.
 
     Raises UsageError (bad_option) when the file is there already or cannot be written.
     """
@@ -126,6 +142,9 @@ def export_library(library: Library, file: Path) -> None:
             for path in sorted(Path(folder).iterdir()):
                 how = zipfile.ZIP_STORED if path.suffix in {".bin", ".npy"} else zipfile.ZIP_DEFLATED
                 packed.write(path, path.name, how)
+            decided = library.path / decisions.DECIDED
+            if decided.is_file():
+                packed.write(decided, decided.name, zipfile.ZIP_DEFLATED)
         fresh.replace(file)
     except OSError as error:
         raise UsageError("bad_option", f"cannot be written: {error.strerror}", path=str(file)) from None
@@ -146,6 +165,7 @@ def opened(file: Path) -> Iterator[Library]:
             state = store.read(Path(folder))
             for reference in state.references:
                 state.picture(reference)
+            decisions.Decisions.read(Path(folder))
         except LibraryError as error:
             hint = error.hint if error.code == "newer_version" else "export it again"
             raise LibraryError(error.code, error.message, path=str(file), hint=hint) from None
@@ -173,7 +193,7 @@ def _unpack(file: Path, folder: Path) -> None:
                     shutil.copyfileobj(part, out, segments.CHUNK)
     except FileNotFoundError:
         raise UsageError("bad_option", "there is no such file", path=str(file)) from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise _no_library(file, f"it cannot be unpacked: {error}") from None
     if not (folder / manifests.POINTER).is_file():
         raise _no_library(file, f"there is no {manifests.POINTER} in it")

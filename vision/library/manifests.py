@@ -15,6 +15,7 @@ from typing import Any
 from vision.errors import LibraryError, UsageError
 from vision.library import schema1, segments
 from vision.library.history import Change, compare
+from vision.library.names import storable
 from vision.library.state import RESTORE, FileEntry, Segment, State
 
 SCHEMA = "vision.library/2"
@@ -122,8 +123,8 @@ def write_manifest(folder: Path, state: State, note: Note, before: State | None,
         "vectors": len(state.vectors),
     }
     more = {
-        "user": note.user,
-        "message": note.message,
+        "user": storable(note.user),
+        "message": storable(note.message),
         "change": None if before is None else compare(before, state).to_dict(at_most=20),
         "segments": [
             {"id": s.id, "files": {part: entry._asdict() for part, entry in s.files.items()}} for s in state.segments

@@ -46,6 +46,11 @@ def fold(name: str) -> str:
     return "".join(c for c in text if c.isalnum())
 
 
+def storable(text: str | None) -> str | None:
+    """A text as UTF-8 can hold it: bytes of a file's name that no encoding explains are spelled out ("\\udcff")."""
+    return text and text.encode("utf-8", "backslashreplace").decode()
+
+
 def slugify(name: str) -> str:
     """A readable id of a name, its folded words joined by hyphens ("coca-cola"); without the hyphens it is `fold(name)`."""
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold().translate(_SIGNS))
