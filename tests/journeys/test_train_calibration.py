@@ -28,6 +28,7 @@ def config(tmp_path_factory):
     for number in range(6):
         coarse = random.integers(0, 255, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC).save(folder / "photos" / f"{number}.png")
+    (folder / "photos" / "broken.png").write_bytes(b"no picture")  # is left out, and not counted
     return {
         "labelled": [str(SAMPLES / "truth.jsonl")],
         "brand_free": [str(folder / "photos")],
@@ -55,7 +56,10 @@ def test_the_card_holds_what_a_scan_needs(trained):
     alone, both = (Calibration.from_card(card["calibrations"][name]) for name in ("vision", "both"))
     assert alone.name_weight == 0
     # more of what speaks for a brand never makes it less probable
-    assert all(w >= 0 for w in (*alone.weights[:2], *both.weights[3:5], both.weights[8], both.name_weight, both.accepted_weight))
+    assert all(
+        w >= 0
+        for w in (*alone.weights[:2], *both.weights[3:5], both.weights[8], both.name_weight, both.accepted_weight)
+    )
 
 
 def test_one_calibrates_with_a_command_and_scans_with_the_result(config, tmp_path, capsys):

@@ -22,7 +22,7 @@ from vision import weights
 from vision.datasets.labelled import read_set
 from vision.detect import Detector
 from vision.embed import Embedder
-from vision.errors import DatasetError
+from vision.errors import DatasetError, PictureError
 from vision.evaluate import metrics
 from vision.library import Library
 from vision.recognise import Recogniser
@@ -56,12 +56,19 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     named = config.get("library")
     library = Library.open(named, embedder=embedder) if named else Library.default(embedder=embedder)
     detector = Detector.load(config.get("detector"))
+    photos = brand_free_photos(config["brand_free"], config.get("not_brand_free", ()), config.get("every", 2))
     gatherer = Gatherer(detector, Recogniser(embedder, library, reader), config.get("library_sizes", ()))
     labelled = list(gatherer.labelled(p for path in config["labelled"] for p in read_set(Path(path))))
     if not any(case.right is not None for case in labelled):
         raise DatasetError("missing", "no labelled box shows a brand of the library")
-    photos = brand_free_photos(config["brand_free"], config.get("not_brand_free", ()), config.get("every", 2))
-    found = [gatherer.photo(path) for path in photos]
+    found = []
+    for path in photos:
+        try:
+            found.append(gatherer.photo(path))
+        except PictureError as error:  # one of thousands, perhaps hours into the job
+            log.warning("left out: %s", error)
+    if not found:
+        raise DatasetError("missing", "none of the brand-free pictures could be read")
     cases = labelled + [case for cases in found for case in cases]
     folds, least = int(config.get("folds", 5)), float(config.get("least_probability", 0.5))
     held_out = cross_validated(cases, folds)
@@ -90,7 +97,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         "data": {
             "labelled": list(config["labelled"]),
             "brand_free": list(config["brand_free"]),
-            "brand_free_pictures": len(photos),
+            "brand_free_pictures": len(found),
             "library_sizes": sorted({case.brands for case in cases}),
             "boxes": len(cases),
             "known": sum(not c.stranger for c in cases),
@@ -99,7 +106,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         "files": {"reliability.png": weights.digest(export / "reliability.png")},
         "calibrations": {"vision": fitted[0].to_card(), "both": fitted[1].to_card()},
         "least_probability": least,
-        "alarms": {"pictures": len(photos), "highest": _alarms(found, fitted, len(library))},
+        "alarms": {"pictures": len(found), "highest": _alarms(found, fitted, len(library))},
         "by_brand": _own_bars(shipped, [answer(fitted, c) for c in shipped], least),
         "figures": {
             "command": config.get("command", "python train.py calibration datasets/calibration.yaml"),

@@ -29,6 +29,7 @@ from vision.verdict.evidence import Evidence, contenders
 # A box is its truth's when they overlap this much, and on no logo at all below the other bar; between them nobody knows.
 SAME, ELSEWHERE = 0.5, 0.1
 LEAST_WHOLE = 48.0  # shorter side, in pixels, of a logo that is taken for a picture of its own
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
 # More names than a verdict weighs: some of them are not in the smaller libraries.
 _NAMES = 25
 
@@ -65,7 +66,8 @@ class Gatherer:
         for size in sizes:
             if size < len(names):
                 chosen = frozenset(names[i] for i in order[:size])
-                self.views.append((library.subset(brands=sorted(chosen)), chosen))
+                both = [*sorted(chosen), *(b.name for b in library.negatives())]
+                self.views.append((library.subset(brands=both), chosen))
 
     def labelled(self, pictures: Iterable[LabelledPicture]) -> Iterator[Case]:
         """The cases of every found logo and product whose truth is known, and of labelled logos as pictures of their own."""
@@ -124,8 +126,8 @@ class Gatherer:
     def _evidence(
         self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], own: str | None = None
     ) -> Evidence:
-        """What a library of the brands `held` would have given. own: a brand that joins it for this box."""
-        near = {m.brand: m for m in searched if m.brand in held}
+        """What a library of the brands `held` and all negatives would have given. own: a brand that joins it for this box."""
+        near = {m.brand: m for m in searched if m.negative or m.brand in held}
         if own is not None and own not in near:
             match = self.recogniser.library.nearest_of(sighting.embedding[None], [[own]])[0][0]
             near |= {own: match} if match is not None else {}
@@ -163,11 +165,13 @@ def _on_no_logo(box: npt.NDArray[np.float32], boxes: npt.NDArray[np.float32]) ->
 def brand_free_photos(sources: Sequence[str], left_out: Sequence[str], every: int) -> list[Path]:
     """Each `every`-th picture of the folders, in the order of their names, without those named in `left_out`.
 
-    Raises DatasetError (missing) for a folder without pictures.
+    Raises DatasetError (missing) for no folder, and for one without pictures.
     """
     photos: list[Path] = []
     for source in sources:
-        names = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+        if not Path(source).is_dir():
+            raise DatasetError("missing", "there is no such folder", path=source)
+        names = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _PICTURES)
         if not names:
             raise DatasetError("missing", "no pictures in this folder", path=source)
         photos += [p for p in names[::every] if p.name not in set(left_out)]

@@ -48,10 +48,9 @@ def fit(cases: Sequence[Case], *, reading: bool = True, ridge: float = 1e-3) -> 
     bounds += [(0.0, 4.0), (0.0, 8.0)] if reading else [(0.0, 0.0)] * 2
     for _ in range(_ROUNDS):
         best = table.best(found)
-        # what is background is no brand by rule, and teaches nothing
-        counted = np.array(
-            [not is_background(c.evidence, contenders(c.evidence)[b]) for c, b in zip(cases, best, strict=True)]
-        )
+        # what is background or looks most like a negative reference is no brand by rule, and teaches nothing
+        firsts = [(c.evidence, contenders(c.evidence)[b]) for c, b in zip(cases, best, strict=True)]
+        counted = np.array([not (is_background(evidence, first) or first.negative) for evidence, first in firsts])
         matrix = np.stack([table.features[i][b] for i, b in enumerate(best)])
         mean, spread = matrix.mean(axis=0), matrix.std(axis=0) + 1e-9
         scaled = (matrix - mean) / spread
@@ -142,14 +141,17 @@ def answer(calibrations: Sequence[Calibration], case: Case, sure: float = SURE) 
     alone, both = calibrations
     bare = without_names(case)
     ranked = alone.ranked(bare.evidence)
-    if ranked and (ranked[0][1] >= sure or case.evidence.kind != "logo"):  # only logos are read
+    read = case.evidence.kind == "logo" and not (ranked and not ranked[0][0].negative and ranked[0][1] >= sure)
+    if ranked and not read:
         return _told(bare, ranked[0])
-    ranked = both.ranked(case.evidence) if case.evidence.kind == "logo" else []
+    ranked = both.ranked(case.evidence) if read else []
     return _told(case, ranked[0]) if ranked else Answer(None, 0.0, False)
 
 
 def _told(case: Case, best: tuple[Contender, float]) -> Answer:
     contender, probability = best
+    if contender.negative:
+        return Answer(None, 0.0, False)
     right = case.right is not None and contenders(case.evidence)[case.right].brand == contender.brand
     return Answer(contender.brand, probability, right)
 

@@ -1,0 +1,55 @@
+"""Laws of what a calibration is fitted to: it sees what a scan sees, and pictures as people keep them."""
+
+import numpy as np
+import pytest
+from library_fakes import Colours
+from PIL import Image
+
+pytestmark = pytest.mark.train
+
+from vision.errors import DatasetError  # noqa: E402
+from vision.library import Library  # noqa: E402
+from vision.recognise import Recogniser  # noqa: E402
+from vision.training.calibration_cases import Gatherer, brand_free_photos  # noqa: E402
+from vision.training.calibration_fit import answer  # noqa: E402
+from vision.values import Detections  # noqa: E402
+from vision.verdict import Calibration  # noqa: E402
+from vision.verdict.evidence import FEATURES  # noqa: E402
+
+SURE = Calibration((0.0,) * len(FEATURES), 9.0, 1e-4)
+
+
+class Everything:
+    """Finds one logo: the picture."""
+
+    def detect(self, pictures):
+        return [
+            Detections(np.array([[0, 0, p.width, p.height]], dtype=np.float32), ("logo",), np.array([0.9], np.float32))
+            for p in pictures
+        ]
+
+
+def colour(*rgb):
+    return np.full((64, 64, 3), rgb, dtype=np.uint8)
+
+
+def test_negative_references_compete_in_a_calibration_as_they_do_in_a_scan(tmp_path):
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    for number in range(4):
+        library.add(f"Brand {number}", colour(10, 60 * number, 250))
+    library.add_negative("Care label", colour(250, 10, 10))
+    Image.fromarray(colour(250, 10, 10)).save(tmp_path / "label.png")
+    gatherer = Gatherer(Everything(), Recogniser(Colours(), library), (2,))
+    cases = gatherer.photo(tmp_path / "label.png")
+    assert {c.brands for c in cases} == {2, 4}  # negatives are no brands
+    for case in cases:
+        assert case.evidence.matches[0].negative
+        assert answer((SURE, SURE), case).brand is None
+
+
+def test_brand_free_pictures_are_found_whatever_their_format(tmp_path):
+    for name in ("b.webp", "a.JPG", "c.bmp", "d.txt"):
+        (tmp_path / name).touch()
+    assert [p.name for p in brand_free_photos([str(tmp_path)], ["c.bmp"], 1)] == ["a.JPG", "b.webp"]
+    with pytest.raises(DatasetError, match="no such folder"):
+        brand_free_photos([str(tmp_path / "nowhere")], (), 1)
