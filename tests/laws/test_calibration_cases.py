@@ -29,6 +29,15 @@ class Everything:
         ]
 
 
+class Nothing:
+    """Reads nothing, in any way."""
+
+    def read(self, crops):
+        return [() for _ in crops]
+
+    read_whole = read_ring = read
+
+
 def colour(*rgb):
     return np.full((64, 64, 3), rgb, dtype=np.uint8)
 
@@ -45,6 +54,18 @@ def test_negative_references_compete_in_a_calibration_as_they_do_in_a_scan(tmp_p
     for case in cases:
         assert case.evidence.matches[0].negative
         assert answer((SURE, SURE), case).brand is None
+
+
+def test_what_is_too_small_to_be_read_is_judged_without_reading_as_in_a_scan(tmp_path):
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    library.add("Brand", colour(10, 10, 250))
+    for side in (12, 64):
+        Image.fromarray(colour(10, 10, 250)[:side]).save(tmp_path / f"{side}.png")
+    gatherer = Gatherer(Everything(), Recogniser(Colours(), library, Nothing()))
+    (small, *_), (large, *_) = (gatherer.photo(tmp_path / f"{side}.png") for side in (12, 64))
+    assert (small.read, large.read) == (False, True)
+    unsure = Calibration((0.0,) * len(FEATURES), -9.0, 1e-4)
+    assert answer((unsure, SURE), small).probability < 0.01 < 0.99 < answer((unsure, SURE), large).probability
 
 
 def test_brand_free_pictures_are_found_whatever_their_format(tmp_path):

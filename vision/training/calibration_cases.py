@@ -39,13 +39,15 @@ class Case:
     """One box with its evidence and the truth.
 
     right: index of the true brand among `contenders(evidence)`, or None. stranger: none of the library's brands is there.
-    group: what folds are made of: the true brand, or the picture. brands: size of the library.
+    group: what folds are made of: the true brand, or the picture. read: it was, also when nothing was found to read; marks too
+    small are not. brands: size of the library.
     """
 
     evidence: Evidence
     right: int | None
     stranger: bool
     group: str
+    read: bool = True
 
     @property
     def brands(self) -> int:
@@ -120,8 +122,9 @@ class Gatherer:
                 if name is not None:
                     evidence = self._evidence(sighting, matches, held | {name}, own=name)
                     right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
-                    yield Case(evidence, right, False, brand)
-                yield Case(self._evidence(sighting, matches, held - {name or ""}), None, True, brand or group)
+                    yield Case(evidence, right, False, brand, sighting.was_read)
+                evidence = self._evidence(sighting, matches, held - {name or ""})
+                yield Case(evidence, None, True, brand or group, sighting.was_read)
 
     def _evidence(
         self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], own: str | None = None

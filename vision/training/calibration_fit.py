@@ -141,7 +141,8 @@ def answer(calibrations: Sequence[Calibration], case: Case, sure: float = SURE) 
     alone, both = calibrations
     bare = without_names(case)
     ranked = alone.ranked(bare.evidence)
-    read = case.evidence.kind == "logo" and not (ranked and not ranked[0][0].negative and ranked[0][1] >= sure)
+    settled = bool(ranked) and not ranked[0][0].negative and ranked[0][1] >= sure
+    read = case.read and case.evidence.kind == "logo" and not settled
     if ranked and not read:
         return _told(bare, ranked[0])
     ranked = both.ranked(case.evidence) if read else []
