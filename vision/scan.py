@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from vision import geometry
-from vision.errors import PictureError, UsageError
+from vision.errors import PictureError, UsageError, WeightsError
 from vision.images import read_picture
 from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
@@ -320,15 +320,22 @@ class Scanner:
 def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:
     """The card of a calibration and its checksum; of the shipped one when no folder is named.
 
-    Raises WeightsError (missing, unknown_card, and for the shipped one wrong_checksum).
+    Raises WeightsError (missing, unknown_card for one that another version made, and for the shipped one wrong_checksum).
     """
     from vision import weights
 
-    if folder is None:
-        shipped = weights.load("verdict")
-        return shipped.card, shipped.checksums["card.json"]
-    model = weights.load_folder(Path(folder))
-    return model.card, weights.digest(model.folder / "card.json")
+    model = weights.load("verdict") if folder is None else weights.load_folder(Path(folder))
+    path = model.folder / "card.json"
+    try:
+        for name in ("vision", "both"):
+            Calibration.from_card(model.card["calibrations"][name])
+        OperatingPoint.from_card(model.card, 0.0)
+    except (KeyError, TypeError, ValueError) as error:
+        hint = "reinstall the package" if folder is None else "made by another version? vision calibrate makes it again"
+        raise WeightsError(
+            "unknown_card", f"no calibration of this version: {error!r}", path=str(path), hint=hint
+        ) from None
+    return model.card, model.checksums["card.json"] if folder is None else weights.digest(path)
 
 
 def _item(source: Any, number: int) -> Item:

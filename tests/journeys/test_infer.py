@@ -131,6 +131,28 @@ def test_a_torn_scan_resumes_to_the_same_rows(run, scanned, shop, tmp_path):
     assert {p.name for p in (out / "overlays").iterdir()} == {p.name for p in (whole / "overlays").iterdir()}
 
 
+def test_a_scan_goes_on_when_a_picture_that_was_scanned_is_gone_or_broken_since(run, tmp_path):
+    for number in range(2):
+        Image.new("RGB", (64, 48), (90 * number, 40, 40)).save(tmp_path / f"{number}.png")
+    inputs = [tmp_path / "0.png", tmp_path / "1.png", "--out", tmp_path / "out", "--no-report"]
+    assert run("scan", *inputs).returncode == 0
+    rows = (tmp_path / "out" / "results.jsonl").read_bytes()
+    for overlay in (tmp_path / "out" / "overlays").iterdir():
+        overlay.unlink()
+    (tmp_path / "0.png").unlink()
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    assert run("scan", *inputs, "--resume").returncode == 0
+    assert (tmp_path / "out" / "results.jsonl").read_bytes() == rows
+
+
+def test_a_calibration_of_another_version_is_refused_in_one_line(run, tmp_path):
+    card = {"schema": "vision.card/1", "files": {}, "calibrations": {"vision": {"features": ["older"]}}}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    done = run("scan", tmp_path, "--verdict", tmp_path, "--out", tmp_path / "out")
+    assert (done.returncode, "vision calibrate" in done.stderr) == (3, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_a_killed_scan_resumes_to_the_same_rows(run, scanned, shop, tmp_path):
     _, whole = scanned
     out = tmp_path / "out"

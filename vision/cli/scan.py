@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vision.cli.looks import add_looks
-from vision.errors import UsageError
+from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -333,13 +333,19 @@ class _Drawings:
         self.waiting.append(self.pool.submit(self._draw, number, result, picture))
 
     def catch_up(self, number: int, result: Result, item: Item) -> None:
-        """Draw what an earlier run, which wrote this row, did not come to draw."""
+        """Draw what an earlier run, which wrote this row, did not come to draw; nothing when its picture is gone since."""
         if result.status != "ok" or all(path.is_file() for path in self._paths(number, result)):
             return
         from vision.images import read_picture
         from vision.scan import DECODE_SIDE
 
-        self.add(number, result, read_picture(item.source, max_pixels=self.scanner.max_pixels, reduce_to=DECODE_SIDE))
+        if item.error is not None:
+            return
+        try:
+            picture = read_picture(item.source, max_pixels=self.scanner.max_pixels, reduce_to=DECODE_SIDE)
+        except PictureError:
+            return
+        self.add(number, result, picture)
 
     def _draw(self, number: int, result: Result, picture: Picture) -> None:
         from vision.report.heat import heat_map_name, save_heat_map
@@ -450,7 +456,6 @@ def _finish(
 def _page(
     args: argparse.Namespace, scanner: Scanner, inputs: list[str], rows_path: Path, record: dict[str, Any]
 ) -> None:
-    from vision.errors import PictureError
     from vision.images import read_picture
     from vision.report.heat import heat_map_name
     from vision.report.overlay import overlay_name
