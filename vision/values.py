@@ -348,7 +348,8 @@ def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
         product=row["product"],
         probability=row["probability"],
         candidates=tuple(
-            Candidate(c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read")) for c in row["candidates"]
+            Candidate(c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read"))
+            for c in row["candidates"]
         ),
         text=None if text is None else Reading(text["string"], text["confidence"], _optional_box(text.get("box"))),
     )

@@ -7,6 +7,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.train
 
+from vision.datasets.labelled import LabelledBox, LabelledPicture  # noqa: E402
 from vision.errors import DatasetError  # noqa: E402
 from vision.library import Library  # noqa: E402
 from vision.recognise import Recogniser  # noqa: E402
@@ -74,3 +75,18 @@ def test_brand_free_pictures_are_found_whatever_their_format(tmp_path):
     assert [p.name for p in brand_free_photos([str(tmp_path)], ["c.bmp"], 1)] == ["a.JPG", "b.webp"]
     with pytest.raises(DatasetError, match="no such folder"):
         brand_free_photos([str(tmp_path / "nowhere")], (), 1)
+
+
+def test_a_labelled_picture_that_cannot_be_read_is_left_out(tmp_path):
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    library.add("Brand", colour(10, 10, 250))
+    Image.fromarray(colour(10, 10, 250)).save(tmp_path / "good.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
+    box = LabelledBox((0.0, 0.0, 64.0, 64.0), "logo", "Brand")
+    pictures = [
+        LabelledPicture(tmp_path / name, 64, 64, (box,), "set", True, frozenset({"logo"}))
+        for name in ("torn.png", "gone.png", "good.png")
+    ]
+    cases = list(Gatherer(Everything(), Recogniser(Colours(), library)).labelled(pictures))
+    assert {c.stranger for c in cases} == {True, False}
+    assert {c.group for c in cases} == {"brand"}

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 LEAST_ALARM = 0.01  # no operating point is lower, so lower ones need not be kept
 # A brand gets a bar of its own when more strangers than this are taken for it at the common one.
 MOST_WRONG = 1
+FEW_PHOTOS = 100  # fewer cannot tell a rate of 1 %
 
 Fitted = tuple[Calibration, Calibration]
 
@@ -69,6 +70,8 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
             log.warning("left out: %s", error)
     if not found:
         raise DatasetError("missing", "none of the brand-free pictures could be read")
+    if len(found) < FEW_PHOTOS:
+        log.warning("%d brand-free pictures: each weighs much in a budget of false alarms", len(found))
     cases = labelled + [case for cases in found for case in cases]
     folds, least = int(config.get("folds", 5)), float(config.get("least_probability", 0.5))
     held_out = cross_validated(cases, folds)

@@ -7,6 +7,7 @@ strangers too. Every case is made for the library as it is and for parts of it, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from vision import geometry
 from vision.datasets.labelled import LabelledPicture
 from vision.detect import Detector
-from vision.errors import DatasetError
+from vision.errors import DatasetError, PictureError
 from vision.images import read_picture
 from vision.library import Library
 from vision.library.names import canonical, fold
@@ -25,6 +26,8 @@ from vision.recognise import MOST_NAMES, NEIGHBORS, Place, Recogniser, Sighting,
 from vision.scan import DECODE_SIDE
 from vision.values import Match, Picture
 from vision.verdict.evidence import Evidence, contenders
+
+log = logging.getLogger(__name__)
 
 # A box is its truth's when they overlap this much, and on no logo at all below the other bar; between them nobody knows.
 SAME, ELSEWHERE = 0.5, 0.1
@@ -74,7 +77,11 @@ class Gatherer:
     def labelled(self, pictures: Iterable[LabelledPicture]) -> Iterator[Case]:
         """The cases of every found logo and product whose truth is known, and of labelled logos as pictures of their own."""
         for labelled in pictures:
-            picture = read_picture(labelled.path, reduce_to=DECODE_SIDE)
+            try:
+                picture = read_picture(labelled.path, reduce_to=DECODE_SIDE)
+            except PictureError as error:  # one of thousands, perhaps hours into the job
+                log.warning("left out: %s", error)
+                continue
             scale = np.array([picture.width / labelled.width, picture.height / labelled.height] * 2, dtype=np.float32)
             truth = {
                 kind: [b for b in labelled.boxes if b.kind == kind and not b.ignore] for kind in ("logo", "product")
