@@ -1,6 +1,8 @@
 """Drawn pictures: every ingredient alone gives pictures whose boxes are true, the same for the same seed."""
 
 import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,14 +16,27 @@ from PIL import Image
 
 from vision.datasets.labelled import LabelledBox, LabelledPicture, brand_key, is_kin
 from vision.errors import DatasetError, UsageError
-from vision.training.draw import INGREDIENTS, Ink, Scene, Stock, cut_from_white, draw_scene, draw_set, load_stock
+from vision.training.draw import (
+    INGREDIENTS,
+    Ink,
+    Scene,
+    Stock,
+    cut_from_white,
+    draw_scene,
+    draw_set,
+    hosts,
+    load_stock,
+    negatives,
+    vehicles,
+)
 from vision.training.draw.camera import grain_tile
 from vision.training.draw.canvas import Canvas
 from vision.training.draw.cut_outs import cut_outs, key_out
+from vision.training.draw.foliage import foliage
 from vision.training.draw.material import Matter, printed
 from vision.training.draw.names import brand_name
 from vision.training.draw.negatives import clutter, text_lines, watermarks
-from vision.training.draw.piece import CutOut, Piece, piece_of
+from vision.training.draw.piece import CutOut, Piece, extent, piece_of
 from vision.training.draw.scene import SUBJECTS
 from vision.training.draw.shape import on_cylinder, seen_aslant
 from vision.training.draw.words import find_fonts, lock_up, word_marks
@@ -203,6 +218,101 @@ def test_a_mark_round_a_can_keeps_its_number_and_its_place_in_the_middle() -> No
     assert set(np.unique(bent.marks)) == {0, 3}
     assert abs(xs.mean() - 44.5) < 1.5
     assert 20 <= ys.min() <= 32
+
+
+HOSTS = (
+    (hosts, "badge"),
+    (hosts, "sign"),
+    (hosts, "screen"),
+    (hosts, "patch"),
+    (hosts, "sponsors"),
+    (hosts, "pack"),
+    (vehicles, "vehicle"),
+)
+
+
+def test_marks_stand_on_hosts_of_every_kind_vehicles_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: Counter[str] = Counter()
+
+    def counted(kind: str, draw: Callable[..., Piece]) -> Callable[..., Piece]:
+        def drawn(*given: object) -> Piece:
+            used[kind] += 1
+            return draw(*given)
+
+        return drawn
+
+    for module, kind in HOSTS:
+        monkeypatch.setattr(module, kind, counted(kind, getattr(module, kind)))
+    for seed in range(150):
+        draw_scene(only("vector"), seed)
+    assert set(used) == {kind for _, kind in HOSTS}
+    assert used["vehicle"] < used["sign"]
+
+
+@given(SEEDS, st.integers(8, 300), st.integers(8, 120))
+@settings(max_examples=80, deadline=None)
+def test_a_mark_on_a_vehicle_lies_whole_on_its_paint(seed: int, wide: int, high: int) -> None:
+    ink = np.full((high, wide, 4), (255, 0, 255, 255), np.uint8)
+    piece = vehicles.vehicle([ink], np.random.default_rng(seed))
+    again = vehicles.vehicle([ink], np.random.default_rng(seed))
+    np.testing.assert_array_equal(piece.rgba, again.rgba)
+    assert not piece.product
+    numbers = set(np.unique(piece.marks).tolist()) - {0}
+    assert numbers in ({1}, {1, 2})
+    body = extent(piece.rgba[..., 3] == 255)
+    for number in numbers:
+        own = piece.marks == number
+        left, top, right, bottom = extent(own)
+        assert own[top:bottom, left:right].all()
+        assert (piece.rgba[own][:, 3] == 255).all()
+        assert body[0] < left < right < body[2]
+        assert body[1] < top < bottom < body[3]
+        red, green, blue = piece.rgba[own][:, :3].astype(int).mean(axis=0)
+        assert min(red, blue) > green + 60  # nothing was drawn over it
+
+
+def test_vehicles_face_both_ways_and_some_carry_the_mark_again_on_the_door() -> None:
+    ink = np.full((20, 60, 4), (255, 0, 255, 255), np.uint8)
+    pieces = [vehicles.vehicle([ink], np.random.default_rng(seed)) for seed in range(60)]
+    assert {int(piece.marks.max()) for piece in pieces} == {1, 2}
+    tail_left = 0
+    for piece in pieces:
+        red, green, blue = piece.rgba[..., :3].astype(int)[piece.rgba.shape[0] // 2 :, 6:10].mean(axis=(0, 1))
+        tail_left += red > 1.2 * max(green, blue)
+    assert 5 < tail_left < 55
+
+
+def test_foliage_is_among_the_negatives_and_has_no_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[np.ndarray] = []
+
+    def kept(rng: np.random.Generator, fonts: Sequence[Path]) -> np.ndarray:
+        drawn.append(foliage(rng, fonts))
+        return drawn[-1]
+
+    monkeypatch.setattr(negatives, "foliage", kept)
+    things = clutter(100, ())
+    assert len(things) == 100
+    assert 5 <= len(drawn) <= 25
+    leafy, bare = replace(only("negatives"), clutter=tuple(drawn)), replace(only("negatives"), clutter=())
+    changed = 0
+    for seed in range(12):
+        scene, without = draw_scene(leafy, seed), draw_scene(bare, seed)
+        assert scene.boxes == ()
+        changed += scene.pixels.shape != without.pixels.shape or bool((scene.pixels != without.pixels).any())
+    assert changed > 6
+
+
+def test_leaves_are_green_mostly_and_of_autumn_now_and_then() -> None:
+    hues = []
+    for seed in range(80):
+        rgba = foliage(np.random.default_rng(seed), ())
+        np.testing.assert_array_equal(rgba, foliage(np.random.default_rng(seed), ()))
+        shown = rgba[..., 3] == 255
+        assert 0.05 < shown.mean() < 0.99
+        hues.append(float(np.median(cv2.cvtColor(rgba[..., :3], cv2.COLOR_RGB2HSV)[shown][:, 0])))
+    green, autumn = np.mean([30 <= h < 95 for h in hues]), np.mean([h < 30 for h in hues])
+    assert green > 0.5
+    assert 0.08 < autumn < 0.45
 
 
 def test_invented_names_are_kin_of_no_brand_left_out() -> None:

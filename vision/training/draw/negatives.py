@@ -1,4 +1,4 @@
-"""Things that look like marks and are none: text, tags, traffic signs, bolts, lamps, barcodes, controls; and watermarks."""
+"""Things that look like marks and are none: text, tags, traffic signs, bolts, lamps, barcodes, controls, leaves; watermarks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vision.training.draw.foliage import foliage
 from vision.training.draw.material import thing_colour
 from vision.training.draw.piece import LabelMap, Rgba, extent, over
 from vision.training.draw.shape import fitted, resized
@@ -33,6 +34,7 @@ def clutter(n: int, fonts: Sequence[Path]) -> tuple[Rgba, ...]:
         (0.08, number_plate),
         (0.1, control),
         (0.06, pattern),
+        (0.14, foliage),
     )
     shares = np.array([share for share, _ in makers])
     things = []

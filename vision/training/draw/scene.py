@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from vision.datasets.labelled import LabelledBox
-from vision.training.draw import hosts
+from vision.training.draw import hosts, vehicles
 from vision.training.draw.camera import grain_tile, photograph
 from vision.training.draw.canvas import Canvas
 from vision.training.draw.cut_outs import as_piece, rim_distance, toned
@@ -369,9 +369,9 @@ def _add_print(canvas: Canvas, stock: Stock, lead: str, side: float, rng: np.ran
 
 
 def _add_host(canvas: Canvas, stock: Stock, lead: str, side: float, rng: np.random.Generator) -> None:
-    """A sign, screen, patch, pack or sponsor wall that carries marks, about as large as makes the mark so large."""
+    """A sign, screen, patch, pack, vehicle or sponsor wall that carries marks, about as large as makes the mark so large."""
     inks = [recoloured(_pick(stock, lead, rng), rng) for _ in range(3)]
-    kind = rng.random()
+    kind, turn = rng.random(), 14
     if kind < 0.18:
         piece, grow = hosts.badge(inks[0], rng), 1.0
     elif kind < 0.55:
@@ -383,10 +383,12 @@ def _add_host(canvas: Canvas, stock: Stock, lead: str, side: float, rng: np.rand
         piece, grow = hosts.patch(inks[0], rng), 1.3
     elif kind < 0.88:
         piece, grow = hosts.sponsors(inks, rng), 3.0
-    else:
+    elif kind < 0.93:
         piece, grow = hosts.pack(inks, (*stock.clutter, *stock.lines), rng), 1.8
+    else:
+        piece, grow, turn = vehicles.vehicle(inks, rng), 3.5, 5  # they stand on the ground
     longest = float(np.clip(side * grow, 22, 0.95 * max(canvas.wide, canvas.high)))
-    warped = seen_aslant(piece, longest, rng, turn=14)
+    warped = seen_aslant(piece, longest, rng, turn=turn)
     high, wide = warped.rgba.shape[:2]
     x, y = canvas.calm_place(wide, high, rng, outside=0.1)
     if canvas.is_free(x, y, wide, high):
