@@ -28,3 +28,16 @@ class Colours:
         grid = np.asarray(Image.fromarray(pixels).resize((4, 4), Image.Resampling.BOX), dtype=np.float32)
         vector = np.append(grid.reshape(-1) / 255 - 0.5, 0.1).astype(np.float32)
         return vector / np.linalg.norm(vector)
+
+
+def unit(vectors):
+    """Rows of unit length, float32."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def near(vector, cosine, random):
+    """A unit vector at that cosine to another."""
+    other = random.standard_normal(len(vector)).astype(np.float32)
+    other = unit(other - (other @ vector) * vector)
+    return unit(cosine * vector + np.sqrt(1 - cosine**2) * other)

@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from library_fakes import Colours
+from library_fakes import Colours, near, unit
 from report_fakes import EVIL
 
 from vision.library import Library, NewBrand, NewReference, doctor
@@ -15,18 +15,6 @@ from vision.library.state import Brand
 from vision.report.doctor import write_doctor_page
 
 DIM = 64
-
-
-def unit(vectors):
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def near(vector, cosine, random):
-    """A unit vector at that cosine to another."""
-    other = random.standard_normal(DIM).astype(np.float32)
-    other = unit(other - (other @ vector) * vector)
-    return unit(cosine * vector + np.sqrt(1 - cosine**2) * other)
 
 
 class Shelf:

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from library_fakes import Colours
+from library_fakes import Colours, near, unit
 from report_fakes import EVIL
 
 from vision.errors import LibraryError, PictureError, UsageError
@@ -19,17 +19,6 @@ from vision.values import Candidate, Finding, Reading, Result
 
 DIM = 49
 BOX = (10.0, 20.0, 110.0, 90.0)
-
-
-def unit(vectors):
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def near(vector, cosine, random):
-    other = random.standard_normal(DIM).astype(np.float32)
-    other = unit(other - (other @ vector) * vector)
-    return unit(cosine * vector + np.sqrt(1 - cosine**2) * other)
 
 
 @pytest.fixture

@@ -34,20 +34,7 @@
   form.addEventListener("reset", () => setTimeout(apply));
   form.addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("decided", apply);
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape") { if (event.target.form === form) form.reset(); document.activeElement.blur(); return; }
-    if (event.target.matches("input:not([type=checkbox]), select")) return;
-    if (event.key === "/") { event.preventDefault(); form.elements.words.focus(); }
-    if (event.key === "j") step(1);
-    if (event.key === "k") step(-1);
-  });
-
-  const theme = document.getElementById("theme");
-  const root = document.documentElement;
-  let dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const name = () => { theme.textContent = dark ? "Light" : "Dark"; theme.setAttribute("aria-pressed", String(dark)); };
-  theme.addEventListener("click", () => { dark = !dark; root.dataset.theme = dark ? "dark" : "light"; name(); });
-  name();
+  listen(form, step);
+  switchTheme();
   apply();
 })();

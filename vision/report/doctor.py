@@ -37,7 +37,7 @@ def write_doctor_page(
     examples: crops of brand-free photos by the brand and reference that won there. cases: shown of each kind.
     """
     page = _Page(diagnosis, references, thumbnail, examples or {}, cases)
-    script = text("cases.js")
+    script = text("common.js") + text("cases.js")
     write_whole(
         out,
         environment()

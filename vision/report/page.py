@@ -77,6 +77,7 @@ def write_page(
     }  # the first of a path
     addresses = {picture.number: picture.address for picture in references.values()}
     cards = _cards(chosen, open_pixels, heat_map, link, size_bytes - reference_bytes, (references, brands, numbers))
+    script = text("common.js") + text("page.js")
     chunks = (
         environment()
         .get_template("page.html.jinja")
@@ -88,9 +89,9 @@ def write_page(
             brands=brands,
             references=addresses.items(),
             cards=cards,
-            script=text("page.js"),
+            script=script,
             style=text("page.css"),
-            script_digest=script_digest(text("page.js")),
+            script_digest=script_digest(script),
         )
     )
     write_whole(out, chunks)

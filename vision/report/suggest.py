@@ -37,7 +37,7 @@ def write_suggest_page(
     brands = [g for g in proposal.groups if g.brand is not None]
     strangers = [g for g in proposal.groups if g.brand is None]
     ids = " ".join(s.seen.sight.id for g in proposal.groups for s in g.suggestions)
-    scripts = text("cases.js"), text("suggest.js")
+    scripts = text("common.js") + text("cases.js"), text("suggest.js")
     write_whole(
         out,
         environment()

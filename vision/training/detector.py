@@ -8,7 +8,6 @@ of the held-out brands; the model goes to `export` as ONNX, safetensors and card
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
@@ -47,6 +46,7 @@ from vision.training.detector_views import (
 )
 from vision.training.draw import draw_scene, expand, folder_pictures, load_stock
 from vision.training.export import amend_card, export_model
+from vision.training.metrics_file import note_rows
 from vision.training.network import build_network
 from vision.training.self_labels import SelfLabels
 from vision.values import Detections
@@ -508,12 +508,7 @@ class DetectorRun:
     def _note(self, row: dict[str, float]) -> None:
         place = {"step": self.step, "minutes": round(self.seconds / 60, 2), "progress": round(self.progress(), 4)}
         self.rows.append(place | row)
-        log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in self.rows[-1].items()))
-        columns = list(dict.fromkeys(k for r in self.rows for k in r))
-        with (self.out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        note_rows(self.out / "metrics.csv", self.rows, log)
 
     def save(self) -> None:
         """Write the checkpoint in one step; it holds tensors and numbers only and is read without unpickling objects."""

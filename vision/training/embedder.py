@@ -12,7 +12,6 @@ that it chose stand in the config.
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import logging
 import math
@@ -43,6 +42,7 @@ from vision.training.crops import (
     vary_crop,
 )
 from vision.training.draw.stock import expand
+from vision.training.metrics_file import note_rows
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, load_weights, untrained_clip
 from vision.values import Embeddings, Pixels
 
@@ -488,12 +488,7 @@ class _Run:
             **more,
         }
         self.rows.append(row)
-        log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
-        columns = ["step", "minutes", "progress", "loss", "drawn", "real", "held_out", "few_shot"]
-        with (self.out / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        note_rows(self.out / "metrics.csv", self.rows, log)
 
     def save(self) -> None:
         """Write the checkpoint in one step; it holds tensors and numbers only and is read without unpickling objects."""
