@@ -1,0 +1,100 @@
+"""What the actions of `vision copies` share: their parsers, reading pictures by many threads, and how a claim is told."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision.errors import PictureError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from vision.copies import CopyDescription, CopyIndex
+    from vision.images.find import Found
+    from vision.values import CopyClaim
+
+# Pictures that become visible in the index together: each time costs a few milliseconds of syncing, an interruption this many.
+BATCH = 256
+
+
+def action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    purpose: str,
+    example: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    index: str | None = None,
+) -> argparse.ArgumentParser:
+    """The parser of one action. index: what --index names, for those that take it."""
+    parser = actions.add_parser(
+        name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", epilog=f"Example: {example}"
+    )
+    if index is not None:
+        parser.add_argument("--index", type=Path, required=True, metavar="DIR", help=index)
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def opened(path: Path) -> CopyIndex:
+    """The index of a folder; a new one where there is no such folder, or an empty one."""
+    from vision.copies import CopyIndex
+
+    is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    return CopyIndex.create(path) if is_new else CopyIndex.open(path)
+
+
+def described(
+    founds: Iterable[Found], leave_out: Path | None = None
+) -> Iterator[list[tuple[Found, CopyDescription | PictureError]]]:
+    """All inputs in order, described by as many threads as there are cores, a batch at a time. `leave_out`: a folder of ours."""
+    from vision.copies import described as describe_file
+
+    def describe(found: Found) -> tuple[Found, CopyDescription | PictureError]:
+        if found.error is not None or found.file is None:
+            return found, found.error or PictureError("internal", "nothing to read")
+        try:
+            return found, describe_file(found.file)
+        except PictureError as error:
+            return found, error
+
+    ours = None if leave_out is None else leave_out.resolve()
+    wanted = (f for f in founds if ours is None or f.file is None or ours not in f.file.resolve().parents)
+    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vision-copies") as pool:
+        while batch := list(islice(wanted, BATCH)):
+            yield list(pool.map(describe, batch))
+
+
+def prepare_out(out: Path, *, resume: bool = False) -> None:
+    """Make the folder of results. Raises UsageError for a file, and for a folder that holds something unless it goes on."""
+    if out.exists() and not out.is_dir():
+        raise UsageError("bad_option", "this is a file", path=str(out), hint="--out names a folder")
+    if not resume and out.is_dir() and any(out.iterdir()):
+        raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="another --out")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def line_of(claim: CopyClaim) -> str:
+    """A claim in words."""
+    owner = f" of {shown(claim.owner)}" if claim.owner else ""
+    seen = f", first seen {claim.first_seen}" if claim.first_seen else ""
+    how = f"{claim.kind}, {claim.distance} bits apart, probability {claim.probability:.4g}"
+    return f"copy of {shown(claim.source)}{owner} ({how}{seen})"
+
+
+def report(path: str, error: PictureError) -> None:
+    """Say on standard error that a picture could not be read."""
+    print(f"{shown(path)}: [{error.code}] {error.message}", file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """A name as it can be printed on one line, whatever a stranger put into it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,92 @@
+"""All pictures of an index, grouped: its claims, a person's decisions and the entries brought together for `clusters.group`.
+
+In: an index. Out: the grouping, with the entries and claims that it rests on. Only what is claimed is held in memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vision.copies import decisions
+from vision.copies.clusters import Grouping, Member, group
+from vision.copies.hashes import CopyDescription
+from vision.copies.store import CopyIndex, Entry
+from vision.values import CopyClaim
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """A grouping of an index. entries: by id, of every picture in it. claims: by (id, id of its source)."""
+
+    grouping: Grouping
+    entries: dict[str, Entry]
+    claims: dict[tuple[str, str], CopyClaim]
+
+
+def group_index(index: CopyIndex, progress: Callable[[int, int], None] = lambda *_: None) -> Grouped:
+    """Clusters of the pictures of an index that claim each other, with what a person decided about them.
+
+    progress: told how many claims were found so far, and again the same number. Raises LibraryError (damaged, newer_version).
+    """
+    claims: dict[tuple[str, str], CopyClaim] = {}
+    for number, (id_, source, claim) in enumerate(pairs(index), 1):
+        claims[id_, source] = claim
+        progress(number, number)
+    decided = decisions.load(index.path)
+    digests = {digest for decision in decided for digest in (decision.a, decision.b)}
+    wanted = {id_ for pair in claims for id_ in pair}
+    entries = {entry.id: entry for entry in index if entry.id in wanted or entry.sha256 in digests}
+    of_digest: defaultdict[str, list[str]] = defaultdict(list)
+    for entry in entries.values():
+        of_digest[entry.sha256].append(entry.id)
+    members = [Member(entry.id, entry.time, entry.owner) for entry in entries.values()]
+    told = {
+        word: [
+            pair
+            for decision in decided
+            if decision.word == word
+            for pair in _between(of_digest[decision.a], of_digest[decision.b])
+        ]
+        for word in ("confirmed", "denied")
+    }
+    denied = {frozenset(pair) for pair in told["denied"]}
+    grouping = group(
+        members,
+        ((a, b, claim.probability) for (a, b), claim in claims.items() if frozenset((a, b)) not in denied),
+        confirmed=told["confirmed"],
+        denied=told["denied"],
+    )
+    return Grouped(grouping, entries, claims)
+
+
+def pairs(index: CopyIndex) -> Iterator[tuple[str, str, CopyClaim]]:
+    """Every claim between two entries of an index, once: (id, id of its source, claim)."""
+    own: Any = getattr(index, "pairs", None)
+    yield from own() if own is not None else _pairs_by_hash(index)
+
+
+def _pairs_by_hash(index: CopyIndex) -> Iterator[tuple[str, str, CopyClaim]]:
+    """Each entry searched for among those before it, by the one hash that is kept of it: as it is, not mirrored or turned."""
+    before: set[str] = set()
+    for entry in index:
+        own = np.frombuffer(bytes.fromhex(entry.fingerprint.pdq), dtype=np.uint8)
+        # where nothing is kept stands what is far from everything: the complement differs in all 256 bits
+        hashes = np.stack([own, *[~own] * 7])
+        content = np.zeros((8, 32), dtype=np.uint8)
+        if entry.fingerprint.content is not None:
+            content[:] = np.frombuffer(bytes.fromhex(entry.fingerprint.content), dtype=np.uint8)
+        description = CopyDescription(entry.fingerprint, hashes, content, entry.width, entry.height, entry.sha256)
+        for claim in index.search_description(description, limit=None):
+            if claim.source in before:
+                yield entry.id, claim.source, claim
+        before.add(entry.id)
+
+
+def _between(one: Iterable[str], other: Iterable[str]) -> list[tuple[str, str]]:
+    return [(a, b) for a, b in itertools.product(one, other) if a != b]
