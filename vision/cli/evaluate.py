@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vision.recognise import Recogniser
 
 KINDS = ("logo", "product")
+WORST_TOLD = 10  # false claims of copies on the terminal; all are in the files
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,6 +43,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     embedder.add_argument("--json", action="store_true", help="print the figures as JSON")
     embedder.set_defaults(run=run_embedder)
     _register_recognition(actions)
+    _register_copies(actions)
 
 
 def _register_detector(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -153,6 +155,56 @@ def _register_recognition(actions: argparse._SubParsersAction[argparse.ArgumentP
     recognition.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     recognition.add_argument("--json", action="store_true", help="print the figures as JSON")
     recognition.set_defaults(run=run_recognition)
+
+
+def _register_copies(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    copies = actions.add_parser(
+        "copies",
+        help="edited copies found and false claims made, beside peers",
+        description="Makes 65 edits of N of the photographs, indexes all of them (some in the frames and captions that copies "
+        "wear too) and asks for the source of every copy. Recall counts what the index claims as it ships; the bars for 1e-6 and "
+        "for 0 false claims are found afterwards. Sections: battery, furniture (different pictures in the same frames), flat "
+        "(marks of different brands; extra train), by default; packshots (a folder of different products), alone (furniture, two "
+        "pictures at a time without an index). DIR gets the battery, the claims, figures.json, figures.csv, families.png, and "
+        "false claims, missed copies and claimed pairs as .jsonl and .jpg. Needs the extra evaluate.",
+        epilog="Example: vision evaluate copies photos --n 80 --peers pdq,orb --out runs/copies",
+    )
+    copies.add_argument(
+        "photos", type=Path, metavar="PHOTOS", help="folder of different photographs, 200 px or more a side"
+    )
+    copies.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/evaluate-copies"),
+        metavar="DIR",
+        help="where all goes; a battery that was begun there is gone on with (runs/evaluate-copies)",
+    )
+    copies.add_argument("--n", type=int, default=80, metavar="N", help="photographs that are copied (80)")
+    copies.add_argument("--seed", type=int, default=7, metavar="S", help="of all that is random (7)")
+    copies.add_argument(
+        "--battery",
+        type=Path,
+        metavar="DIR",
+        help="search this battery, made before from the same PHOTOS, and make none",
+    )
+    copies.add_argument(
+        "--peers",
+        metavar="NAME,...",
+        help="peers in the same table: pdq, pdq_8way, phash, dhash, whash, orb; none for none (all installed)",
+    )
+    copies.add_argument("--sections", metavar="NAME,...", help="what is measured (battery,furniture,flat)")
+    copies.add_argument(
+        "--packshots", type=Path, metavar="FOLDER", help="for packshots: pictures of different products"
+    )
+    copies.add_argument("--marks", type=int, default=2000, metavar="N", help="for flat: marks that are drawn (2000)")
+    copies.add_argument(
+        "--claims", type=Path, metavar="CLAIMS.jsonl", help="judge these rows on the battery instead of searching"
+    )
+    copies.add_argument("--threads", type=int, metavar="N", help="pictures examined at once (one a core)")
+    copies.add_argument("--edits", action="store_true", help="print recall by edit too")
+    copies.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    copies.add_argument("--json", action="store_true", help="print the figures as JSON")
+    copies.set_defaults(run=run_copies)
 
 
 def run_detector(args: argparse.Namespace) -> int:
@@ -317,6 +369,42 @@ def run_recognition(args: argparse.Namespace) -> int:
         _print({}, [table], args)
     print(f"figures, plots and mistakes: {args.out}")
     return 0
+
+
+def run_copies(args: argparse.Namespace) -> int:
+    """Measure copy detection."""
+    from vision.evaluate.copies.report import edit_table, main_table, worst_lines, write_copies
+    from vision.evaluate.copies.run import DEFAULT, Options, evaluate_copies
+    from vision.evaluate.figures import plain
+    from vision.evaluate.plots import require_matplotlib
+    from vision.report.lettering import printable
+
+    require_matplotlib()
+    peers = None if args.peers is None else [name for name in args.peers.split(",") if name != "none"]
+    options = Options(
+        sections=args.sections.split(",") if args.sections else [*DEFAULT, *(["packshots"] if args.packshots else [])],
+        battery=args.battery,
+        n=args.n,
+        seed=args.seed,
+        peers=peers,
+        claims=args.claims,
+        marks=args.marks,
+        packshots=args.packshots,
+        threads=args.threads,
+    )
+    with _told() as progress:
+        evaluation = evaluate_copies(
+            args.photos, args.out, options, command=shlex.join(["vision", *sys.argv[1:]]), tell=progress
+        )
+    write_copies(evaluation, args.out)
+    found = plain(evaluation.figures)
+    by_edit = edit_table(found) if args.edits else None
+    code = _print(found, [main_table(found), *([by_edit] if by_edit else [])], args)
+    if not args.json:
+        for line in worst_lines(found)[:WORST_TOLD]:
+            print(printable(line))
+        print(f"figures, claims and pictures of what went wrong: {args.out}")
+    return code
 
 
 def _recogniser(args: argparse.Namespace, card: dict[str, Any]) -> Recogniser:
