@@ -37,6 +37,10 @@ def test_no_claim_no_cluster():
     assert (grouping.clusters, grouping.between) == ((), ())
 
 
+def test_two_crops_that_share_nothing_stay_with_their_original():
+    assert numbers(group(pictures(3), claims([(0, 1), (0, 2)]))) == [[0, 1, 2]]
+
+
 def test_a_chain_of_hundreds_is_cut_into_pieces():
     chain = [(n, n + 1) for n in range(299)]
     grouping = group(pictures(300), claims(chain))

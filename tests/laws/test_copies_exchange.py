@@ -1,6 +1,7 @@
 """Laws of hash lists: every form passed around is read, a corrupt line costs itself only, what goes out comes in again."""
 
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -222,6 +223,27 @@ def test_two_hashes_of_one_id_are_both_kept_and_one_hash_of_one_id_once(tmp_path
     entries, _ = read(tmp_path, f"{FIRST},x\n{SECOND},x\n{FIRST},x\n")
     assert [e.id for e in entries] == ["list/x", f"list/x#{SECOND[:16]}", "list/x"]
     assert entries[0] == entries[2]
+
+
+def test_a_stray_quote_swallows_no_line_that_holds_a_hash(tmp_path):
+    entries, faults = read(tmp_path, f'{FIRST},"x\n{SECOND},y\n{THIRD},z"\n')
+    assert [e.fingerprint.pdq for e in entries] == [FIRST, SECOND, THIRD]
+    assert faults == []
+
+
+def test_the_digest_of_an_entry_is_that_of_its_hash_unless_the_list_has_one(tmp_path):
+    known = "c" * 64
+    entries, _ = read(tmp_path, f"hash,sha256\n{FIRST},{known.upper()}\n{FIRST},\n{SECOND},short\n")
+    wanted = [known, *(hashlib.sha256(bytes.fromhex(pdq)).hexdigest() for pdq in (FIRST, SECOND))]
+    assert [e.sha256 for e in entries] == wanted
+
+
+def test_a_list_that_changed_replaces_what_it_held_before(tmp_path):
+    index = CopyIndex.create(tmp_path / "seen")
+    for pdq, changed in ((FIRST, 1), (FIRST, 0), (SECOND, 1)):
+        entries, _ = read(tmp_path, f"{pdq},x\n")
+        assert index.add_entries(entries) == changed
+    assert [entry.fingerprint.pdq for entry in index] == [SECOND]
 
 
 def test_the_name_and_owner_given_are_used(tmp_path):

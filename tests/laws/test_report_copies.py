@@ -78,6 +78,23 @@ def test_a_transform_outlines_what_is_shared_and_lays_it_exactly():
     assert np.ptp(corner, axis=2).max() == 0
 
 
+def test_the_third_panel_shows_both_in_turn():
+    red, blue = (picture(np.full((240, 320, 3), colour, np.uint8)) for colour in ((250, 0, 0), (0, 0, 250)))
+    third = panels(evidence(red, blue, CLAIM))[2]
+    share = (third[..., 0] > third[..., 2]).mean()
+    assert 0.4 < share < 0.6
+
+
+def test_only_what_lies_in_the_source_is_outlined_here():
+    # the right half of this picture is the left half of the source
+    shift = Verified((1, 0, -160, 0, 1, 0, 0, 0, 1))
+    here, there, _ = panels(evidence(picture(scene(1)), picture(scene(2)), shift))
+    for lines, (left, right) in ((here, (160, 320)), (there, (0, 160))):
+        columns = np.nonzero(lines)[1]
+        assert abs(columns.min() - left * PANEL / 320) <= 4
+        assert abs(columns.max() - right * PANEL / 320) <= 4
+
+
 def test_evidence_takes_pictures_that_were_decoded_smaller():
     whole = picture(scene(5))
     small = replace(whole, pixels=np.ascontiguousarray(whole.pixels[::2, ::2]))
@@ -128,6 +145,14 @@ def test_a_picture_is_told_with_its_claim_on_the_original_or_on_who_ties_it(grou
     ]
     # the claim was that x, the earlier, is y turned by 90: so y is x turned back
     assert [(p.id, p.kind, p.claimed_with) for p in second] == [("x", None, None), ("y", "rotate270", "x")]
+
+
+def test_the_claim_on_the_original_is_told_before_a_surer_one_on_another():
+    claims = {
+        (a, b): replace(CLAIM, probability=p) for a, b, p in (("b", "a", 0.9), ("c", "a", 0.91), ("c", "b", 0.99))
+    }
+    ((_, pictures),) = made([entry(id) for id in "abc"], claims).pictures()
+    assert [(p.claimed_with, p.probability) for p in pictures] == [(None, None), ("a", 0.9), ("a", 0.91)]
 
 
 def test_a_pair_that_only_a_person_tied_says_so():
