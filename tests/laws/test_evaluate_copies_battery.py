@@ -21,7 +21,8 @@ def photos(tmp_path_factory):
         coarse = Image.fromarray(random.integers(0, 255, (6, 8, 3), dtype=np.uint8))
         coarse.resize((320, 240), Image.Resampling.BICUBIC).save(folder / "sub" / f"{number}.png")
     coarse.resize((640, 480), Image.Resampling.BICUBIC).save(folder / "sub" / "nine again.jpg")
-    coarse.resize((160, 120)).save(folder / "small.png")
+    small = Image.fromarray(random.integers(0, 255, (6, 8, 3), dtype=np.uint8))
+    small.resize((320, 199), Image.Resampling.BICUBIC).save(folder / "small.png")
     (folder / "index.jsonl").write_text("{}")
     (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff")
     return folder

@@ -117,6 +117,16 @@ def test_an_interval_holds_its_figure_and_one_original_has_none_to_spare():
     assert alone["shipped"]["mean_interval"] == [1, 1]
 
 
+def test_an_original_is_drawn_with_its_copies_and_with_the_claims_on_them():
+    # one original has three copies, the other one: however they are drawn, all is found and nothing false
+    truth = [Query(f"q{n}", "a" if n else "b", "border", "frame") for n in range(4)]
+    rows = [Claim(q.query, q.source, 1.0 + n) for n, q in enumerate(truth)]
+    assert score_claims(truth, rows, 8)["micro_ap_interval"] == [1, 1]
+    # the surest claim is a false one on the copy of b: without b there is none
+    low, high = score_claims(truth, [*rows, Claim("q0", "a", 9.0)], 8)["micro_ap_interval"]
+    assert low < 0.8 and high == 1
+
+
 def test_a_battery_of_strangers_alone_has_no_recall():
     found = score_claims(TRUTH[-1:], claims(("q6", "a", 1)), 6)
     assert math.isnan(found["micro_ap"]) and math.isnan(found["shipped"]["mean"])

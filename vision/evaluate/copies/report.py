@@ -126,8 +126,9 @@ def worst_lines(figures: Mapping[str, Any]) -> list[str]:
         for row in figures.get("false_claims", [])
     ]
     for test, rows in figures.get("pair_claims", {}).items():
+        told = [row for row in rows if row.get("verdict") != "same"]
         lines += [
-            f"{test}: {row['a']} and {row['b']}, {row['score']:.4g} {row.get('verdict', '')}".rstrip() for row in rows
+            f"{test}: {row['a']} and {row['b']}, {row['score']:.4g} {row.get('verdict', '')}".rstrip() for row in told
         ]
     return lines
 
@@ -140,7 +141,10 @@ def _bar(own: Mapping[str, Any], bar: str) -> str:
 
 
 def _claimed(test: Mapping[str, Any] | None) -> str:
-    return f"{test['claims']:,} of {test['pairs']:,}" if test else ""
+    if not test:
+        return ""
+    turned = f" ({test['turned']:,} turned)" if test.get("turned") else ""
+    return f"{test['claims']:,}{turned} of {test['pairs']:,}"
 
 
 def _write_csv(path: Path, figures: Mapping[str, Any]) -> None:

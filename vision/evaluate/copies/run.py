@@ -128,7 +128,8 @@ def evaluate_copies(
         _alone(found, found.battery, options.threads, tell)
     if "flat" in sections:
         for size in MARK_SIZES:
-            _flat(found, methods, draw_marks(out / "marks" / str(size), options.marks, size, tell), size, tell)
+            marks = draw_marks(out / "marks" / str(size), options.marks, size, tell, options.threads)
+            _flat(found, methods, marks, size, tell)
     if "packshots" in sections and options.packshots:
         _packshots(found, methods, pictures_below(options.packshots), tell)
     found.figures["false_claims"] = found.false[:LISTED]
