@@ -32,6 +32,8 @@ class Picture:
     width, height: size of the upright picture at full scale; all boxes in results are in these pixels.
     sha256: hex digest of the encoded bytes (of the raw pixels when there was no file).
     origin: where it came from, for messages: a path, or "bytes", "array", "PIL".
+    quantization: the 64 steps by which the JPEG that it was read from divided its luma, row by row of a block; null for
+    what was no JPEG file.
     """
 
     pixels: Pixels
@@ -39,6 +41,7 @@ class Picture:
     height: int
     sha256: str
     origin: str
+    quantization: tuple[int, ...] | None = None
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -182,7 +185,10 @@ class CopyClaim:
     """This picture was taken from another one.
 
     source: path or id of the other. index: "scan" or the name of the index searched. kind: the edit, e.g. "same", "mirror",
-    "rotate90". distance: Hamming bits. box here and source_box there: xyxy pixels of the shared region, null when not known.
+    "crop+rotate5", "inset". distance: Hamming bits between the whole pictures' hashes, in the nearest of eight orientations.
+    box here and source_box there: xyxy pixels around the shared region, null when not known.
+    transform: 9 numbers, row by row, of the (3, 3) map from pixels of this picture to those of the source; null when not known.
+    coverage: share of the source's area that this picture shows, 0 to 1; null when not known.
     """
 
     source: str
@@ -194,6 +200,8 @@ class CopyClaim:
     source_box: Box | None = None
     first_seen: str | None = None
     owner: str | None = None
+    transform: tuple[float, ...] | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +374,8 @@ def _claim_to_dict(claim: CopyClaim) -> dict[str, Any]:
         "source_box": None if claim.source_box is None else list(claim.source_box),
         "first_seen": claim.first_seen,
         "owner": claim.owner,
+        "transform": None if claim.transform is None else list(claim.transform),
+        "coverage": claim.coverage,
     }
 
 
@@ -380,6 +390,8 @@ def _claim_from_dict(row: Mapping[str, Any]) -> CopyClaim:
         source_box=_optional_box(row["source_box"]),
         first_seen=row["first_seen"],
         owner=row["owner"],
+        transform=None if row.get("transform") is None else tuple(row["transform"]),
+        coverage=row.get("coverage"),
     )
 
 

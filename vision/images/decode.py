@@ -152,7 +152,16 @@ def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None
         width, height = image.size  # HEIF and GIF settle it only now; Pillow has turned TIFFs upright
     if orientation >= 5:
         width, height = height, width
-    return Picture(_upright(pixels, orientation), width, height, hashlib.sha256(data).hexdigest(), origin)
+    digest = hashlib.sha256(data).hexdigest()
+    return Picture(_upright(pixels, orientation), width, height, digest, origin, _luma_steps(image))
+
+
+def _luma_steps(image: Image.Image) -> tuple[int, ...] | None:
+    """The quantisation table of the first component, as Pillow read it when it opened the JPEG; None for other formats."""
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
+    table = tables.get(layers[0][3] if layers else 0, [])
+    return tuple(table) if len(table) == 64 else None
 
 
 def _turbo(data: bytes, image: Image.Image, reduce_to: int | None) -> Pixels | None:
