@@ -15,6 +15,8 @@ from vision.images import read_picture
 from vision.quality import measure
 from vision.quality.signals import plain_ground
 
+LIKELIHOODS = ("watermark", "collage", "screenshot")
+
 
 def measured(pixels: np.ndarray) -> dict[str, float]:
     return measure(read_picture(np.asarray(pixels, np.uint8)))
@@ -31,13 +33,28 @@ def photograph(seed: int = 0) -> np.ndarray:
     return np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
 
 
-def test_a_plain_picture_is_all_ground() -> None:
-    assert measured(np.full((60, 80, 3), (255, 0, 0))) == {
+def test_a_plain_picture_is_all_ground_and_nothing_else() -> None:
+    signals = measured(np.full((60, 80, 3), (255, 0, 0)))
+    assert signals == {
         "sharpness": 0.0,
         "brightness": 76.0,  # BT.601: 0.299 of 255
         "contrast": 0.0,
         "plain_ground": 1.0,
+        "dark_clipped": 0.0,
+        "light_clipped": 0.0,
+        "brightness_p5": 76.0,
+        "brightness_p99": 76.0,
+        "entropy": 0.0,
+        "colourfulness": pytest.approx(0.3 * np.hypot(255, 127.5), abs=0.05),
+        "border_share": 0.0,
+        "text_share": 0.0,
+        "watermark": 0.0,
+        "collage": signals["collage"],
+        "screenshot": signals["screenshot"],
+        "fine_detail": 1.0,
     }
+    assert signals["collage"] < 0.5
+    assert signals["screenshot"] < 0.5
 
 
 def test_a_checkerboard_has_the_sharpness_and_contrast_of_its_formula() -> None:
@@ -97,7 +114,14 @@ def test_resolution_and_reduced_decoding_hardly_move_the_signals() -> None:
 @settings(max_examples=80, deadline=None)
 def test_signals_of_any_picture_are_in_their_ranges(pixels: np.ndarray) -> None:
     signals = measured(pixels)
-    assert list(signals) == ["sharpness", "brightness", "contrast", "plain_ground"]
+    assert list(signals)[:4] == ["sharpness", "brightness", "contrast", "plain_ground"]
+    assert len(signals) == 16
+    assert all(isinstance(value, float) and np.isfinite(value) for value in signals.values())
+    for share in ("plain_ground", "dark_clipped", "light_clipped", "border_share", "text_share", *LIKELIHOODS):
+        assert 0 <= signals[share] <= 1
+    assert 0 <= signals["brightness_p5"] <= signals["brightness_p99"] <= 255
+    assert 0 <= signals["entropy"] <= 8
+    assert signals["fine_detail"] > 0
     assert 0 <= signals["sharpness"] <= (8 * 255) ** 2
     assert 0 <= signals["brightness"] <= 255
     assert 0 <= signals["contrast"] <= 127.5
@@ -113,4 +137,37 @@ def test_mirrored_and_turned_pictures_measure_alike() -> None:
     pixels = photograph()[:, :960]
     signals = measured(pixels)
     for turned in (pixels[:, ::-1], pixels[::-1], np.rot90(pixels), pixels.transpose(1, 0, 2)):
-        assert measured(turned) == pytest.approx(signals, rel=1e-2)
+        again = measured(turned)
+        # screens are upright, and likelihoods are no measures
+        assert {k: again[k] for k in signals if k not in LIKELIHOODS} == pytest.approx(
+            {k: signals[k] for k in signals if k not in LIKELIHOODS}, rel=1e-2, abs=1e-2
+        )
+
+
+def test_a_mirrored_picture_is_as_likely_of_each_kind() -> None:
+    pixels = photograph()
+    for mirrored in (pixels[:, ::-1], pixels[::-1]):
+        again, signals = measured(mirrored), measured(pixels)
+        assert [again[k] for k in LIKELIHOODS] == pytest.approx([signals[k] for k in LIKELIHOODS], abs=0.05)
+
+
+def test_exposure_is_read_off_the_histogram() -> None:
+    pixels = np.zeros((10, 100, 3), np.uint8)
+    pixels[:, :50] = 4  # still black
+    pixels[:, 50:98] = 100
+    pixels[:, 98:] = 251  # just white
+    signals = measured(pixels)
+    assert signals["dark_clipped"] == 0.5
+    assert signals["light_clipped"] == 0.02
+    assert signals["brightness_p5"] == 4
+    assert signals["brightness_p99"] == 251
+    assert signals["entropy"] == pytest.approx(1.12, abs=0.01)  # - sum of p log2 p of .5, .48 and .02
+
+
+def test_colourfulness_is_that_of_the_paper() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (50, 60, 3), np.uint8)
+    red, green, blue = pixels.astype(np.float64).transpose(2, 0, 1)
+    first, second = red - green, (red + green) / 2 - blue
+    expected = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
+    assert measured(pixels)["colourfulness"] == pytest.approx(expected, abs=0.06)
