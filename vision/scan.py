@@ -175,8 +175,13 @@ class Scanner:
         from vision.copies import ScanIndex
 
         items = (_item(source, number) for number, source in enumerate(sources))
-        for examined in self.stream(items, ScanIndex() if self.find_copies else None):
-            yield examined.result
+        seen = ScanIndex() if self.find_copies else None
+        try:
+            for examined in self.stream(items, seen):
+                yield examined.result
+        finally:
+            if seen is not None:
+                seen.close()
 
     def stream(self, items: Iterable[Item], seen: ScanIndex | None) -> Iterator[Examined]:
         """As `scan_many`, for callers that need the decoded pictures too. `seen` is searched and grows, when given."""
@@ -233,6 +238,13 @@ class Scanner:
             return read_picture(item.source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE)
         except PictureError as error:
             return error
+
+    def describe(self, item: Item) -> CopyDescription | None:
+        """What the search for copies knows of one item; null when it cannot be read."""
+        from vision.copies import describe
+
+        picture = self._read(item)
+        return describe(picture) if isinstance(picture, Picture) else None
 
     def _closer(self, item: Item, picture: Picture) -> Picture:
         """The picture with as many pixels as its tiles are worth. What is hashed and measured stays the smaller one."""

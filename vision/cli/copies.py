@@ -143,7 +143,7 @@ def run_list(args: argparse.Namespace) -> int:
 
     for entry in CopyIndex.open(args.index):
         if args.json:
-            print(json.dumps(asdict(entry)))
+            print(json.dumps(entry.to_dict()))
         else:
             owner = f"  {shown(entry.owner)}" if entry.owner else ""
             print(f"{entry.time}  {entry.width}x{entry.height}  {shown(entry.id)}{owner}")

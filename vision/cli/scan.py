@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,6 +32,7 @@ SCAN_SCHEMA = "vision.scan/1"
 # Rows reach the disk at least this often, so that a kill loses little; each flush is one system call.
 FLUSH_ROWS = 8
 HEAT_MAPS = "heat-maps"  # their folder, beside the overlays
+SEEN = ".seen"  # what was kept of the pictures for the search for copies, until the scan is complete
 PAGE_SIDE = 640  # the page shows pictures at up to 480 px, and crops of them
 
 
@@ -186,7 +188,8 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
     from vision.report.summary import summarise, summary_table
 
     rows_path: Path = args.out / "results.jsonl"
-    seen = ScanIndex() if scanner.find_copies else None
+    # what later pictures are compared with: kept until the scan is complete, so that it can be gone on with
+    seen = ScanIndex(args.out / SEEN) if scanner.find_copies else None
     record = _record(args, scanner)
     finder = Finder(inputs)
     items = _items(finder)
@@ -198,6 +201,8 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
             _write_rows(scanner, items, seen, rows, advance, drawings, done)
         except KeyboardInterrupt:
             interrupted = True
+    if seen is not None:
+        seen.close(forget=not interrupted)
     from vision.report.rows import read_rows
 
     summary = summarise(read_rows(rows_path))
@@ -298,7 +303,7 @@ def _take_up(
                     hint="another --out",
                 )
             if seen is not None and result.status == "ok":
-                seen.add_row(result)
+                seen.add_row(result, partial(scanner.describe, item))
             missing.catch_up(number, result, item)
     return count
 

@@ -1,12 +1,13 @@
 """Candidates that stand become hits: the edit named, with a probability, one for each source, best first.
 
-In: arrays of verified candidates. Out: `Hit`s. Pure. `CopyClaim`s are made of hits where names are known: in the scan and in the
-index on disk.
+In: evidence and maps, or, where only hashes are known, arrays of candidates. Out: `Hit`s. Pure. `CopyClaim`s are made of hits where
+names are known: in the scan and in the index on disk.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,23 +16,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision.copies.align import project
 from vision.copies.hashes import ORIENTATIONS
-from vision.copies.verify import PLAIN
+from vision.copies.verify import PLAIN, Evidence
 from vision.values import Box, CopyClaim
 
 MAX_CLAIMS = 20
 
 Numbers = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
+
+# From which share on a picture is told to be all there: JPEG, scaling and the map's own error take a few percent.
+WHOLE = 0.93
+# Under this share of the picture, a source that is all there is one thing among others.
+INSET = 0.45
+# Degrees, and relative change of shape, that are told.
+TURNED, STRETCHED = 1.0, 1.06
+# A map that moves a corner by this share of the sides from where the best affine map puts it shows a photo taken at an angle.
+TILTED = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One source that a picture is a copy of. entry: its number among the references."""
+    """One source that a picture is a copy of.
+
+    entry: its number among the references. transform: (3, 3) row by row, pixels of the picture at full scale to those of the
+    source. box, source_box: around what both show, xyxy pixels at full scale. coverage: share of the source that is seen.
+    """
 
     entry: int
     kind: str
     distance: int
     probability: float
+    transform: tuple[float, ...] | None = None
+    box: Box | None = None
+    source_box: Box | None = None
+    coverage: float | None = None
 
     def to_claim(
         self,
@@ -43,30 +63,149 @@ class Hit:
         first_seen: str | None = None,
         owner: str | None = None,
     ) -> CopyClaim:
-        """The claim for a picture of (width, height) `size` on one of `source_size`. Hashes of whole pictures say that all of
-        one is in all of the other, so both boxes are whole."""
+        """The claim for a picture of (width, height) `size` on one of `source_size`.
+
+        Hashes of whole pictures say that all of one is in all of the other, so both boxes are whole; of a source of which
+        nothing but its hash is known (its size is 0) there is no box.
+        """
+        whole = None if 0 in source_size else _whole(source_size)
         return CopyClaim(
             source=source,
             index=index,
             kind=self.kind,
             distance=self.distance,
             probability=self.probability,
-            box=_whole(size),
-            source_box=_whole(source_size),
+            box=self.box or _whole(size),
+            source_box=self.source_box or whole,
             first_seen=first_seen,
             owner=owner,
+            transform=self.transform,
+            coverage=self.coverage,
         )
 
 
-def hits(
+def evidence_features(evidence: Evidence) -> Doubles:
+    """(8,) float64: evidence as the logistic model takes it (`calibration.json` has a weight for each)."""
+    share = min(max(evidence.share, 0.02), 0.98)
+    return np.array(
+        [
+            math.log1p(evidence.detail),
+            math.log1p(evidence.support),
+            math.log(share / (1 - share)),
+            math.log1p(evidence.windows),
+            evidence.ground,
+            max(evidence.here, evidence.there),
+            math.log1p(evidence.detail) * math.log(share / (1 - share)),
+            min(evidence.distance, 128) / 128,
+        ]
+    )
+
+
+def probability_of(evidence: Evidence) -> float:
+    """How often a claim with such evidence is right; `calibration.json` says how that was measured."""
+    model = _calibration()["local"]
+    z = float(np.asarray(model["weights"]) @ evidence_features(evidence)) + model["bias"]
+    return float(min(1 / (1 + math.exp(-max(min(z, 50.0), -50.0))), model["at_most"]))
+
+
+def bar() -> float:
+    """The probability from which on a claim is made: the shipped operating point."""
+    return float(_calibration()["local"]["bar"])
+
+
+def hit_of(entry: int, evidence: Evidence, matrix: Doubles, size: tuple[int, int], source: tuple[int, int]) -> Hit:
+    """A hit from its evidence. matrix: (3, 3), full-scale pixels of a picture of (w, h) `size` to those of the source."""
+    box, source_box, here, there = overlap(matrix, size, source)
+    return Hit(
+        entry,
+        name_edit(matrix, size, source, here, there),
+        evidence.distance,
+        round(probability_of(evidence), 4),
+        tuple(round(float(v), 9) for v in (matrix / matrix[2, 2]).ravel()),
+        box,
+        source_box,
+        round(there, 3),
+    )
+
+
+def overlap(
+    matrix: Doubles, size: tuple[int, int], source: tuple[int, int]
+) -> tuple[Box | None, Box | None, float, float]:
+    """What both pictures show: the box around it in each, and its share of each; nothing and 0 when they do not meet."""
+    import cv2
+
+    corners = project(matrix, _corners(size)).astype(np.float32)
+    frame = _corners(source).astype(np.float32)
+    area, shared = cv2.intersectConvexConvex(corners, frame)
+    whole = abs(float(cv2.contourArea(corners)))
+    if shared is None or area <= 0 or whole <= 0:
+        return None, None, 0.0, 0.0
+    there = np.asarray(shared, dtype=np.float64).reshape(-1, 2)
+    here = project(np.linalg.inv(matrix), there)
+    return (
+        _around(here, size),
+        _around(there, source),
+        min(1.0, float(area) / whole),
+        min(1.0, float(area) / (source[0] * source[1])),
+    )
+
+
+def name_edit(matrix: Doubles, size: tuple[int, int], source: tuple[int, int], here: float, there: float) -> str:
+    """What was done to the source, in words joined by "+"; "same" when its pixels lie where they were.
+
+    mirror (left to right, before any turn), rotateN (clockwise, whole degrees), crop (less than WHOLE of the source is there), inset
+    or frame (the source is a small part, or not quite all, of the picture), stretch (its shape changed), tilt (seen at an angle).
+    """
+    affine, tilted = _affine_part(matrix, size, source)
+    # the copy's own map: from the source to the picture
+    made = np.linalg.inv(affine)
+    mirrored = np.linalg.det(made) < 0
+    turn = made @ np.diag([-1.0, 1.0]) if mirrored else made
+    left, scales, right = np.linalg.svd(turn)
+    angle = math.degrees(math.atan2(*(left @ right)[[1, 0], 0])) % 360
+    words = ["mirror"] if mirrored else []
+    if TURNED <= angle <= 360 - TURNED:
+        words.append(f"rotate{round(angle) % 360}")
+    if scales[0] > STRETCHED * scales[1]:
+        words.append("stretch")
+    if tilted:
+        words.append("tilt")
+    if there < WHOLE:
+        words.append("crop")
+    if here < WHOLE:
+        words.append("inset" if here < INSET else "frame")
+    return "+".join(words) or "same"
+
+
+def _affine_part(matrix: Doubles, size: tuple[int, int], source: tuple[int, int]) -> tuple[Doubles, bool]:
+    """(2, 2) linear part of the affine map nearest to a homography over the picture, and whether it is far from it."""
+    corners = _corners(size)
+    mapped = project(matrix, corners)
+    centred = corners - corners.mean(axis=0)
+    linear = np.linalg.lstsq(centred, mapped - mapped.mean(axis=0), rcond=None)[0].T
+    off = np.abs(mapped - mapped.mean(axis=0) - centred @ linear.T).max()
+    return np.asarray(linear, dtype=np.float64), bool(off > TILTED * max(source))
+
+
+def _corners(size: tuple[int, int]) -> Doubles:
+    width, height = size
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
+
+
+def _around(places: Doubles, size: tuple[int, int]) -> Box:
+    left, top = (float(v) for v in np.clip(places.min(axis=0), 0, size))
+    right, bottom = (float(v) for v in np.clip(places.max(axis=0), 0, size))
+    return (round(left, 1), round(top, 1), round(right, 1), round(bottom, 1))
+
+
+def hash_hits(
     orientation: Numbers,
     entry: Numbers,
     distance: Numbers,
     plain: Numbers,
     identical: npt.NDArray[np.bool_],
-    limit: int | None = MAX_CLAIMS,
 ) -> list[Hit]:
-    """(k,) arrays of verified candidates to one hit an entry, best first: surest, then nearest, then the entry seen earliest.
+    """(k,) arrays of candidates that stand by their hashes to one hit an entry, in no particular order.
 
     An entry that stands in several orientations counts in its nearest one; a picture that is its own mirror image is "same".
     """
@@ -74,15 +213,19 @@ def hits(
     _, best = np.unique(entry[first], return_index=True)
     best = first[best]
     sure = probabilities(distance[best], plain[best], identical[best])
-    order = np.lexsort((entry[best], distance[best], -sure))[:limit]
     return [
         Hit(int(entry[i]), ORIENTATIONS[orientation[i]], int(distance[i]), float(p))
-        for i, p in zip(best[order], sure[order], strict=True)
+        for i, p in zip(best, sure, strict=True)
     ]
 
 
+def ordered(hits: list[Hit], limit: int | None) -> list[Hit]:
+    """Best first: surest, then nearest, then the entry seen earliest; at most `limit`."""
+    return sorted(hits, key=lambda hit: (-hit.probability, hit.distance, hit.entry))[:limit]
+
+
 def probabilities(distance: Numbers, plain: Numbers, identical: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """How often such a claim is right, for (k,) distances in bits, percent of plain ground (the higher one) and same bytes.
+    """How often a claim by hashes alone is right, for (k,) distances in bits, percent of plain ground (the higher one) and same bytes.
 
     Read from `calibration.json`, which says how it was measured and for which share of copies among the pictures it holds.
     """

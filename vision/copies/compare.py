@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from vision.copies.describe import describe
 from vision.copies.entries import Entries, entry_rows
-from vision.copies.hashes import describe
+from vision.copies.local import Reference
 from vision.copies.store import DECODE_SIDE
 from vision.images import read_picture
 from vision.values import CopyClaim
@@ -20,10 +21,12 @@ def compare_copies(image: Any, other: Any) -> CopyClaim | None:
     Raises PictureError when one of them cannot be read.
     """
     picture, source = (read_picture(each, reduce_to=DECODE_SIDE) for each in (image, other))
-    query, reference = describe(picture), describe(source)
-    entries = Entries()
+    query, reference = describe(picture, close=True), describe(source)
+    kept = Reference.from_bytes(reference.kept())
+    entries = Entries(lambda _: kept)
     entries.add(*entry_rows([(reference.fingerprint, reference.width, reference.height, reference.sha256)]))
-    for hit in entries.find(query):
+    entries.words.add(kept.features)
+    for hit in entries.find(query, every=True):
         size, source_size = (picture.width, picture.height), (source.width, source.height)
         return hit.to_claim(source=source.origin, index="pair", size=size, source_size=source_size)
     return None

@@ -6,15 +6,25 @@ through the same `Entries`.
 
 from __future__ import annotations
 
+import os
+import shutil
+import struct
+import tempfile
+import zlib
 from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from vision.copies import claims, verify
 from vision.copies.claims import Hit
-from vision.copies.hashes import CopyDescription
+from vision.copies.describe import CopyDescription
 from vision.copies.index import HashIndex, hamming
+from vision.copies.local import REFERENCE_COUNT, LocalFeatures, Reference
+from vision.copies.words import WordIndex
 from vision.errors import UsageError
 from vision.values import CopyClaim, Fingerprint, Result
 
@@ -34,17 +44,30 @@ ENTRY = np.dtype(
 NO_CONTENT = 257
 # The largest distance for which probabilities were measured.
 MAX_RADIUS = 63
+# Bits within which whole pictures are near enough to be laid on each other, whatever their features say; and how many at most.
+LOOKED_AT, MOST_NEAR = 47, 12
+# Candidates of the words that are examined, from this many votes on; after so many in a row that fail, the rest is left.
+CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
+# Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
+KEPT = struct.Struct("<II16s")
+# Said of an entry that kept no features: hashes alone decide.
+UNKNOWN = object()
 
 Rows = npt.NDArray[np.void]
 Bits = npt.NDArray[np.uint8]
 
 
 class Entries:
-    """Entries by their number, 0 on. Adding and searching must not happen at the same time; searching may, in any thread."""
+    """Entries by their number, 0 on. Adding and searching must not happen at the same time; searching may, in any thread.
 
-    def __init__(self) -> None:
+    reference: gives what the entry of a number kept of its local features, or null when it kept none.
+    """
+
+    def __init__(self, reference: Callable[[int], Reference | None], folder: Path | None = None) -> None:
         self._index = HashIndex()
         self._rows: Rows = np.zeros(1024, dtype=ENTRY)
+        self._reference = reference
+        self.words = WordIndex(folder)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -54,7 +77,7 @@ class Entries:
         return row
 
     def add(self, hashes: Bits, rows: Rows) -> None:
-        """Append n entries: (n, 32) uint8 hashes, (n,) rows of dtype ENTRY."""
+        """Append n entries: (n, 32) uint8 hashes, (n,) rows of dtype ENTRY. Their words are added beside (`words`)."""
         before, after = len(self), len(self) + len(rows)
         if after > len(self._rows):
             # a quarter at a time: doubling would leave half of the memory of a large index unused
@@ -70,22 +93,59 @@ class Entries:
         radius: int = verify.RADIUS,
         limit: int | None = claims.MAX_CLAIMS,
         alive: npt.NDArray[np.bool_] | None = None,
+        every: bool = False,
     ) -> list[Hit]:
         """The entries that a picture is a copy of, best first, at most `limit`.
 
-        radius: Hamming bits, 0 to 63. alive: (n,) flags of the entries that may be found; all by default.
+        radius: Hamming bits, 0 to 63, for entries of which only a hash is known. alive: (n,) flags of the entries that may be
+        found; all by default. every: look at all of them, few as they are.
         Raises UsageError (bad_option) for another radius or a limit under 1.
         """
         if not 0 <= radius <= MAX_RADIUS:
             raise UsageError("bad_option", f"a radius of {radius} bits", hint=f"0 to {MAX_RADIUS}")
         if limit is not None and limit < 1:
             raise UsageError("bad_option", f"a limit of {limit} claims", hint="1 or more")
-        if query.flat:
+        if query.flat or not len(self):
             return []
+        near = self._near(query, max(radius, LOOKED_AT), alive)
+        hits = {hit.entry: hit for hit in self._by_hash(query, near, radius)}
+        orientations = _nearest_orientations(near)
+        listed = list(dict.fromkeys([*hits, *list(orientations)[:MOST_NEAR]]))
+        examined = set()
+        for number in listed:
+            if hits.get(number) is not None and hits[number].distance == 0 and hits[number].probability == 1:
+                continue  # the same bytes: there is nothing to examine
+            found = self._examine(query, number, orientations[number])
+            if found is not UNKNOWN:
+                examined.add(number)
+                hits.pop(number, None)
+                if found is not None:
+                    hits[number] = found
+        failures = 0
+        wanted = [(n, 0.0) for n in range(len(self))] if every else self._by_words(query, alive)
+        for number, votes in wanted:
+            if number in examined or (number in hits and votes > 0):
+                continue
+            if failures >= GIVE_UP:
+                break
+            found = self._examine(query, number, None)
+            if isinstance(found, Hit):
+                hits[number], failures = found, 0
+            else:
+                failures += 1
+        return claims.ordered(list(hits.values()), limit)
+
+    def _near(self, query: CopyDescription, radius: int, alive: npt.NDArray[np.bool_] | None) -> _Near:
         orientation, entry, distance = self._index.within(query.hashes, radius)
         if alive is not None:
             lives = alive[entry]
             orientation, entry, distance = orientation[lives], entry[lives], distance[lives]
+        return _Near(orientation, entry, distance)
+
+    def _by_hash(self, query: CopyDescription, near: _Near, radius: int) -> list[Hit]:
+        """The candidates within the radius that stand by their hashes."""
+        inside = near.distance <= radius
+        orientation, entry, distance = near.orientation[inside], near.entry[inside], near.distance[inside]
         rows = self._rows[entry]
         content = hamming(query.content_hashes[orientation], rows["content"])
         if query.fingerprint.content is None:
@@ -96,16 +156,60 @@ class Entries:
         same_bytes = (rows["sha256"] == np.frombuffer(bytes.fromhex(query.sha256)[:16], dtype=np.uint8)).all(axis=1)
         identical = same_bytes & (orientation == 0)
         stands = verify.stands(quality, plain, content, identical)
-        return claims.hits(
-            orientation[stands], entry[stands], distance[stands], plain[stands], identical[stands], limit
+        return claims.hash_hits(orientation[stands], entry[stands], distance[stands], plain[stands], identical[stands])
+
+    def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[tuple[int, float]]:
+        found = self.words.candidates(query.local, CANDIDATES, alive=alive)
+        return [(int(n), float(v)) for n, v in zip(found.entries, found.votes, strict=True) if v >= LEAST_VOTES]
+
+    def _examine(self, query: CopyDescription, number: int, orientation: int | None) -> Hit | object | None:
+        """A hit when the picture and the entry agree; null when they do not; UNKNOWN when the entry kept no features."""
+        reference = self._reference(number)
+        if reference is None:
+            return UNKNOWN
+        row = self[number]
+        known = self._index.hash(number)
+        distance = int(hamming(query.hashes, known[None]).min())
+        examined = verify.examine(query.local, reference, distance, orientation)
+        if examined is None or claims.probability_of(examined.evidence) < claims.bar():
+            return None
+        size, source = (query.width, query.height), (int(row["width"]), int(row["height"]))
+        there = (reference.features.width, reference.features.height)
+        matrix = (
+            verify.scaling(there, source)
+            @ examined.matrix
+            @ verify.scaling(size, (query.local.width, query.local.height))
         )
+        return claims.hit_of(number, examined.evidence, matrix, size, source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """(k,) candidates of the hashes: orientation of the query, entry, distance in bits."""
+
+    orientation: npt.NDArray[np.int64]
+    entry: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.int64]
+
+
+def _nearest_orientations(near: _Near) -> dict[int, int]:
+    """By entry, nearest first: the orientation in which it is nearest."""
+    order = np.lexsort((near.orientation, near.entry, near.distance))
+    found: dict[int, int] = {}
+    for at in order:
+        found.setdefault(int(near.entry[at]), int(near.orientation[at]))
+    return found
 
 
 class ScanIndex:
-    """The pictures of one scan, each searched among those before it."""
+    """The pictures of one scan, each searched among those before it. What they keep lies in files, so memory stays flat.
 
-    def __init__(self) -> None:
-        self._entries = Entries()
+    folder: where to keep these files, for a scan that may be gone on with; a temporary one by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._kept = KeptFeatures(folder)
+        self._entries = Entries(self._kept.reference, self._kept.folder)
         # names one after the other: a list of strings would take twice the memory of all the hashes
         self._names = bytearray()
         self._ends = array("Q")
@@ -115,13 +219,26 @@ class ScanIndex:
 
     def add(self, path: str, description: CopyDescription) -> None:
         """Remember a picture under its path."""
+        kept = description.kept()
+        self._kept.append(description.sha256, kept)
         self._add(path, description.fingerprint, description.width, description.height, description.sha256)
+        self._entries.words.add(first_features(description.local))
 
-    def add_row(self, result: Result) -> None:
-        """Remember a picture from its row of results, as `add` did when the row was made. Rows that failed are passed over."""
+    def add_row(self, result: Result, again: Callable[[], CopyDescription | None]) -> None:
+        """Remember a picture from its row of results and the files of the scan that was broken off, as `add` did when the row
+        was made. Rows that failed are passed over. again: describes the picture once more when the files do not know it; null
+        when it is gone, and then only its hash is searched."""
         if result.fingerprint is None or result.width is None or result.height is None or result.sha256 is None:
             return
+        features = self._kept.take_up(result.sha256)
+        if features is None:
+            description = again()
+            if description is not None and description.sha256 == result.sha256:
+                self.add(result.path, description)
+                return
+            self._kept.append_nothing()
         self._add(result.path, result.fingerprint, result.width, result.height, result.sha256)
+        self._entries.words.add(features)
 
     def search(
         self, description: CopyDescription, radius: int = verify.RADIUS, limit: int | None = claims.MAX_CLAIMS
@@ -132,6 +249,10 @@ class ScanIndex:
             hit.to_claim(source=self._name(hit.entry), index="scan", size=size, source_size=self._size(hit.entry))
             for hit in self._entries.find(description, radius, limit)
         ]
+
+    def close(self, *, forget: bool = True) -> None:
+        """Let go of the files; and delete them, when nobody will go on with the scan."""
+        self._kept.close(forget=forget)
 
     def _add(self, path: str, fingerprint: Fingerprint, width: int, height: int, sha256: str) -> None:
         self._names += path.encode("utf-8", "surrogatepass")
@@ -145,6 +266,72 @@ class ScanIndex:
     def _size(self, number: int) -> tuple[int, int]:
         row = self._entries[number]
         return int(row["width"]), int(row["height"])
+
+
+class KeptFeatures:
+    """What the entries of a scan keep of their local features: one file, a record after the other, never all in memory."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="vision-copies-")
+        self.folder = Path(self._temporary.name) if self._temporary is not None else Path(str(folder))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for stale in self.folder.glob(
+            "words-*.npy"
+        ):  # made again as entries come: they are fast to make and may be of another run
+            stale.unlink()
+        path = self.folder / "features"
+        self._file = path.open("r+b" if path.exists() else "x+b")
+        # where each entry's record lies; size 0 for one without
+        self._starts, self._sizes = array("Q"), array("L")
+        self._end = 0
+
+    def append(self, sha256: str, kept: bytes) -> None:
+        """Add the record of the next entry. Whatever an earlier run left behind this place is overwritten."""
+        header = KEPT.pack(len(kept), zlib.crc32(kept), bytes.fromhex(sha256)[:16])
+        self._file.seek(self._end)
+        self._file.write(header + kept)
+        self._file.truncate()
+        self._file.flush()
+        self._note(self._end + KEPT.size, len(kept))
+
+    def take_up(self, sha256: str) -> LocalFeatures | None:
+        """The features that the next entry kept in an earlier run; null, and no entry, when the next record is not its own."""
+        header = os.pread(self._file.fileno(), KEPT.size, self._end)
+        if len(header) == KEPT.size:
+            size, checksum, digest = KEPT.unpack(header)
+            kept = os.pread(self._file.fileno(), size, self._end + KEPT.size)
+            if digest == bytes.fromhex(sha256)[:16] and len(kept) == size and zlib.crc32(kept) == checksum:
+                self._note(self._end + KEPT.size, size)
+                return Reference.from_bytes(kept).features
+        return None
+
+    def append_nothing(self) -> None:
+        """The next entry keeps nothing."""
+        self._note(self._end, 0)
+
+    def reference(self, number: int) -> Reference | None:
+        """What an entry kept."""
+        if not self._sizes[number]:
+            return None
+        return Reference.from_bytes(os.pread(self._file.fileno(), self._sizes[number], self._starts[number]))
+
+    def close(self, *, forget: bool) -> None:
+        """Close the file; `forget` deletes the folder."""
+        self._file.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        elif forget:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _note(self, start: int, size: int) -> None:
+        self._starts.append(start)
+        self._sizes.append(size)
+        self._end = start + size
+
+
+def first_features(features: LocalFeatures) -> LocalFeatures:
+    """Those that a reference keeps."""
+    return replace(features, rows=features.rows[:REFERENCE_COUNT])
 
 
 def entry_rows(pictures: list[tuple[Fingerprint, int, int, str]]) -> tuple[Bits, Rows]:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from vision.copies import decisions
 from vision.copies.clusters import Grouping, Member, group
-from vision.copies.hashes import CopyDescription
 from vision.copies.store import CopyIndex, Entry
 from vision.values import CopyClaim
 
@@ -35,7 +31,7 @@ def group_index(index: CopyIndex, progress: Callable[[int, int], None] = lambda 
     progress: told how many claims were found so far, and again the same number. Raises LibraryError (damaged, newer_version).
     """
     claims: dict[tuple[str, str], CopyClaim] = {}
-    for number, (id_, source, claim) in enumerate(pairs(index), 1):
+    for number, (id_, source, claim) in enumerate(index.pairs(), 1):
         claims[id_, source] = claim
         progress(number, number)
     decided = decisions.load(index.path)
@@ -63,29 +59,6 @@ def group_index(index: CopyIndex, progress: Callable[[int, int], None] = lambda 
         denied=told["denied"],
     )
     return Grouped(grouping, entries, claims)
-
-
-def pairs(index: CopyIndex) -> Iterator[tuple[str, str, CopyClaim]]:
-    """Every claim between two entries of an index, once: (id, id of its source, claim)."""
-    own: Any = getattr(index, "pairs", None)
-    yield from own() if own is not None else _pairs_by_hash(index)
-
-
-def _pairs_by_hash(index: CopyIndex) -> Iterator[tuple[str, str, CopyClaim]]:
-    """Each entry searched for among those before it, by the one hash that is kept of it: as it is, not mirrored or turned."""
-    before: set[str] = set()
-    for entry in index:
-        own = np.frombuffer(bytes.fromhex(entry.fingerprint.pdq), dtype=np.uint8)
-        # where nothing is kept stands what is far from everything: the complement differs in all 256 bits
-        hashes = np.stack([own, *[~own] * 7])
-        content = np.zeros((8, 32), dtype=np.uint8)
-        if entry.fingerprint.content is not None:
-            content[:] = np.frombuffer(bytes.fromhex(entry.fingerprint.content), dtype=np.uint8)
-        description = CopyDescription(entry.fingerprint, hashes, content, entry.width, entry.height, entry.sha256)
-        for claim in index.search_description(description, limit=None):
-            if claim.source in before:
-                yield entry.id, claim.source, claim
-        before.add(entry.id)
 
 
 def _between(one: Iterable[str], other: Iterable[str]) -> list[tuple[str, str]]:

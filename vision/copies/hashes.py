@@ -1,7 +1,7 @@
 """A picture becomes a few hundred bits that survive re-encoding: PDQ, in the eight orientations, for the cost of less than one.
 
-In: a decoded `Picture`. Out: a `CopyDescription`, all that the search for copies needs to know of it, small and picklable.
-References and queries come this same way, since hashes of one picture taken by two ways differ by up to 12 bits.
+In: a decoded `Picture`. Out: a `WholeHash`. References and queries come this same way, since hashes of one picture taken by two
+ways differ by up to 12 bits.
 
 PDQ (Meta, ThreatExchange, pdq/README) is linear up to its last step: two box filters in each direction, 64 x 64 samples, the
 low 16 x 16 of a cosine transform, and one bit for each coefficient above their median. So a sample is a weighted sum of the few
@@ -67,29 +67,20 @@ CONTENT_SIDE = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CopyDescription:
-    """What the search for copies knows of one picture: a few hundred bytes.
+class WholeHash:
+    """The hashes of one whole picture: a few hundred bytes.
 
     hashes, content_hashes: (8, 32) uint8, packed bits, one row for each of `ORIENTATIONS`; of the picture, and of what stands on
     its plain ground. Row 0 is the picture as it is; a reference is kept by that alone. All zero where there is nothing to hash.
-    width, height: of the picture at full scale. sha256: hex digest of its bytes.
     """
 
     fingerprint: Fingerprint
     hashes: Bits
     content_hashes: Bits
-    width: int
-    height: int
-    sha256: str
-
-    @property
-    def flat(self) -> bool:
-        """One colour all over, or a few pixels thin: there is nothing to hash, and no claim."""
-        return not self.hashes.any()
 
 
-def describe(picture: Picture) -> CopyDescription:
-    """Hash a picture for the search, as a reference and as a query. Pure: the same pixels give the same bits."""
+def hash_whole(picture: Picture) -> WholeHash:
+    """Hash a picture, as a reference and as a query. Pure: the same pixels give the same bits."""
     luma = to_luma(picture)
     hashes, quality = dihedral(luma)
     level, plain, small = ground(luma)
@@ -101,7 +92,17 @@ def describe(picture: Picture) -> CopyDescription:
         content=None if window is None else content_hashes[0].tobytes().hex(),
         plain=plain,
     )
-    return CopyDescription(fingerprint, hashes, content_hashes, picture.width, picture.height, picture.sha256)
+    return WholeHash(fingerprint, hashes, content_hashes)
+
+
+def turned_hashes(pdq: str) -> Bits:
+    """(8, 32) uint8: the hash as it is, and for each of the other orientations a row that is far from every hash.
+
+    For pictures of which one hash is kept: what it would be turned is not known to the bit, as samples lie a little off centre.
+    """
+    own = np.frombuffer(bytes.fromhex(pdq), dtype=np.uint8)
+    # half of the bits of any hash are one, so that all or none are 128 away
+    return np.stack([own, *[np.full(32, 255, dtype=np.uint8)] * 7])
 
 
 def to_luma(picture: Picture) -> Luma:

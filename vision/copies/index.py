@@ -52,6 +52,10 @@ class HashIndex:
         """Append (n, 32) uint8 packed hashes."""
         self._index.add(np.ascontiguousarray(hashes))
 
+    def hash(self, number: int) -> Bits:
+        """(32,) uint8: one hash as it was added."""
+        return np.asarray(self._index.reconstruct(number), dtype=np.uint8)
+
     def within(self, queries: Bits, radius: int) -> Found:
         """All references at most `radius` bits from each of (q, 32) uint8 queries.
 

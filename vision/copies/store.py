@@ -1,13 +1,17 @@
 """The copy index on disk: one folder of append-only segments, the old state or the new one and never a mixture.
 
-    copies.json           the pointer: schema, how pictures were hashed, and for each segment how many of its rows and bytes of
-                          text are committed, with the CRC-32 of both
-    segment-00001.rows    one row of 128 bytes (`ROW`) for each picture added, and for each one taken back
+    copies.json           the pointer: schema, how pictures were described, and for each segment how many of its rows and bytes
+                          of text and of features are committed, with the CRC-32 of the first two
+    segment-00001.rows    one row of 144 bytes (`ROW`) for each picture added, and for each one taken back
     segment-00001.text    {"id", "owner", "time"} of each row as JSON, one after the other; a row names its offset and size
+    segment-00001.local   what each picture kept of its local features, about 7 kB, in the same way; a row has the CRC-32
+    decisions.jsonl       what a person decided about pairs (`decisions.py`)
+    words-00001/          postings by word, a cache that is made again from the features when it is not there
 
 A writer holds a lock, appends, syncs both files and then replaces the pointer. Only what the pointer counts exists: what a
 crash left behind it is cut by the next writer, and what is inside it and altered is refused. A reader reads the pointer and then
-no more than it counts, so that it needs no lock. Nothing is rewritten, and deleting is a row too.
+no more than it counts, so that it needs no lock. Nothing is rewritten, and deleting is a row too, until
+`compact` writes what is left as new segments and points to these instead.
 """
 
 from __future__ import annotations
@@ -16,9 +20,10 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,19 +31,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vision.copies import claims, verify
+from vision.copies import claims, decisions, verify
+from vision.copies.decisions import Decisions
+from vision.copies.describe import CopyDescription, describe
 from vision.copies.entries import ENTRY, Entries, entry_rows
-from vision.copies.hashes import CopyDescription, describe
+from vision.copies.hashes import turned_hashes
+from vision.copies.local import Reference, encoder_checksum, no_features
 from vision.errors import LibraryError, UsageError
 from vision.images import read_picture
 from vision.values import CopyClaim, Fingerprint
 from vision.weights import write_atomically
 
-SCHEMA = "vision.copies/1"
+SCHEMA = "vision.copies/2"
 POINTER = "copies.json"
 LOCK = ".lock"
-# Changes when the same picture would get other bits: an index made another way cannot be searched.
-HASHING = "pdq/512/1"
+# Changes when the same picture would get other bits: an index made another way cannot be searched. The encoder of the local
+# features is named by its checksum beside it.
+HASHING = "pdq/512/1+local/400/1"
 SEGMENT_ROWS = 1 << 20
 LOCK_SECONDS = 10.0
 # Pictures are decoded at the smallest scale whose longest side is at least this, as the scan does, so that both hash alike.
@@ -52,6 +61,9 @@ ROW = np.dtype(
         ("sha256", "u1", 32),
         ("start", "<u8"),
         ("target", "<u8"),
+        ("local_start", "<u8"),
+        ("local_size", "<u4"),
+        ("local_crc", "<u4"),
         ("size", "<u4"),
         ("width", "<u4"),
         ("height", "<u4"),
@@ -61,6 +73,12 @@ ROW = np.dtype(
         ("spare", "u1"),
     ]
 )
+# The files of a segment.
+PARTS = ("rows", "text", "local")
+# Pictures that are merged or compacted in one go.
+MERGED_AT_ONCE = 1024
+# The distance told of a pair that a person confirmed and no search finds.
+UNKNOWN_DISTANCE = 256
 PICTURE, PICTURE_WITHOUT_CONTENT, TAKEN_BACK = 1, 2, 3
 
 Rows = npt.NDArray[np.void]
@@ -69,7 +87,10 @@ Text = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture of the index. id: unique, chosen by the caller. time: ISO 8601, when it was first seen. owner: whose it is."""
+    """One picture of the index. id: unique, chosen by the caller. time: ISO 8601, when it was first seen. owner: whose it is.
+
+    width, height: 0 for one of which only a hash is known. local: what it keeps of its local features; empty when nothing is.
+    """
 
     id: str
     owner: str | None
@@ -78,6 +99,13 @@ class Entry:
     height: int
     sha256: str
     fingerprint: Fingerprint
+    local: bytes = field(default=b"", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the features, as plain JSON types."""
+        found = asdict(self)
+        del found["local"]
+        return found
 
     @classmethod
     def of(cls, description: CopyDescription, id: str, owner: str | None = None, time: str | None = None) -> Entry:
@@ -93,7 +121,16 @@ class Entry:
             datetime.fromisoformat(time)
         except ValueError:
             raise UsageError("bad_option", f"the time {time!r} is not ISO 8601", hint="2026-01-05T10:00:00Z") from None
-        return cls(id, owner, time, description.width, description.height, description.sha256, description.fingerprint)
+        return cls(
+            id,
+            owner,
+            time,
+            description.width,
+            description.height,
+            description.sha256,
+            description.fingerprint,
+            description.kept(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +142,20 @@ class _Segment:
     rows_crc: int = 0
     text_bytes: int = 0
     text_crc: int = 0
+    local_bytes: int = 0
 
 
-# Where the text of each row lies: in which segment (by number), at which byte, how long.
-_PLACE = np.dtype([("start", "<u8"), ("size", "<u4"), ("segment", "<u4")])
+# Where the text and the features of each row lie: in which segment (by number), at which byte, how long.
+_PLACE = np.dtype(
+    [
+        ("start", "<u8"),
+        ("local_start", "<u8"),
+        ("size", "<u4"),
+        ("local_size", "<u4"),
+        ("local_crc", "<u4"),
+        ("segment", "<u4"),
+    ]
+)
 
 
 class CopyIndex:
@@ -116,18 +163,26 @@ class CopyIndex:
 
     Searching is safe from many threads at once, but not while this object is changed. Others may change the folder meanwhile:
     this object goes on with what it read, until `refresh` or its own next change.
-    In memory it takes about 110 bytes a picture; ids, owners and times stay on disk, mapped.
+    In memory it takes about 130 bytes a picture; ids, owners, times, features and finished runs of words stay on disk, mapped.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.resolve().name
+        self._forget([])
+
+    def _forget(self, names: list[str]) -> None:
+        """Hold nothing, and get ready for the segments of these names."""
         self._segments: list[_Segment] = []
         self._texts: list[Text] = []
-        self._entries = Entries()
+        self._locals: list[Text] = []
+        self._entries = Entries(self._reference, _words_folder(self.path, names))
         self._places = np.zeros(0, dtype=_PLACE)
         self._alive = np.zeros(0, dtype=np.bool_)
         self._numbers: dict[str, int] | None = None  # by id, made for the first change
+        self._by_content: dict[bytes, list[int]] | None = None  # by half a sha256, made for the first decision
+        self._decisions = Decisions()
+        self._decided: tuple[int, int] | None = None
 
     @classmethod
     def create(cls, path: str | Path) -> CopyIndex:
@@ -151,21 +206,29 @@ class CopyIndex:
     def refresh(self) -> None:
         """See what has been committed since. Raises LibraryError (missing, damaged, newer_version, other_embedder)."""
         segments = _read_pointer(self.path)
-        if [s.name for s in segments[: len(self._segments)]] != [s.name for s in self._segments]:
-            raise _damaged(self.path, "its segments are not those that were read before")
+        names = [segment.name for segment in segments]
+        if not self._segments or names[: len(self._segments)] != [s.name for s in self._segments]:
+            self._forget(names)  # nothing read yet, or compacted since
+        grown = False
         for number, segment in enumerate(segments):
             known = self._segments[number] if number < len(self._segments) else _Segment(segment.name)
             if segment == known:
                 continue
-            rows, text = _read_since(self.path, known, segment)
+            rows, text, local = _read_since(self.path, known, segment)
             self._take_in(number, rows)
             self._segments[number:] = [segment]
             self._texts[number:] = [text]
+            self._locals[number:] = [local]
+            grown = True
+        if grown:
+            self._take_in_words()
+        self._refresh_decisions()
 
     @property
     def checksum(self) -> str:
         """sha256 over all that was read: what a scan notes to say which index it searched."""
-        noted = json.dumps([HASHING, *(asdict(segment) for segment in self._segments)], sort_keys=True)
+        decided = [asdict(decision) for decision in self._decisions]
+        noted = json.dumps([_hashing(), *(asdict(segment) for segment in self._segments), decided], sort_keys=True)
         return hashlib.sha256(noted.encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -177,7 +240,7 @@ class CopyIndex:
         for segment in self._segments:
             # read again: searching keeps only what it needs of a row
             for row in np.fromfile(self.path / f"{segment.name}.rows", dtype=ROW, count=segment.rows):
-                if self._alive[number]:
+                if number < len(self._alive) and self._alive[number]:
                     yield self._entry(number, row)
                 number += 1
 
@@ -187,14 +250,78 @@ class CopyIndex:
         image: whatever `read_picture` takes. radius: Hamming bits, 0 to 63; 31 is what PDQ's makers advise.
         Raises PictureError when the image cannot be read, UsageError (bad_option).
         """
-        return self.search_description(described(image), radius, limit)
+        return self.search_description(described(image, close=True), radius, limit)
 
     def search_description(
         self, description: CopyDescription, radius: int = verify.RADIUS, limit: int | None = claims.MAX_CLAIMS
     ) -> list[CopyClaim]:
-        """As `search`, for a picture that was described before."""
-        found = self._entries.find(description, radius, limit, self._alive)
+        """As `search`, for a picture that was described before.
+
+        What a person decided about this picture and one of the index holds: denied pairs are no claims, confirmed ones are.
+        """
+        found = self._entries.find(description, radius, None if len(self._decisions) else limit, self._alive)
+        if len(self._decisions):
+            found = claims.ordered(self._as_decided(found, description.sha256), limit)
         return [self._claim(hit, description) for hit in found]
+
+    def pairs(self) -> Iterator[tuple[str, str, CopyClaim]]:
+        """Every claim between two pictures of the index, once: id, id of its source, claim. The later one is the query.
+
+        Asked by what was kept of each picture, which is less than the picture itself: small insets are found less often.
+        """
+        alive = np.zeros_like(self._alive)
+        for entry, number in zip(self, np.flatnonzero(self._alive), strict=True):
+            description = self._kept_description(entry)
+            found = self._entries.find(description, verify.RADIUS, None, alive)
+            for hit in self._as_decided(found, entry.sha256, alive):
+                yield entry.id, self._note(hit.entry)["id"], self._claim(hit, description)
+            alive[number] = True
+
+    def _kept_description(self, entry: Entry) -> CopyDescription:
+        """A picture of the index as a query, from what was kept of it."""
+        fingerprint = entry.fingerprint
+        hashes = turned_hashes(fingerprint.pdq)
+        content = (
+            np.zeros((8, 32), dtype=np.uint8) if fingerprint.content is None else turned_hashes(fingerprint.content)
+        )
+        local = Reference.from_bytes(entry.local).as_query() if entry.local else no_features()
+        return CopyDescription(fingerprint, hashes, content, local, entry.width, entry.height, entry.sha256)
+
+    def _as_decided(
+        self, found: list[claims.Hit], sha256: str, alive: npt.NDArray[np.bool_] | None = None
+    ) -> list[claims.Hit]:
+        """The hits without those that were denied, and with all that were confirmed, at probability 1."""
+        alive = self._alive if alive is None else alive
+        kept = []
+        for hit in found:
+            said = self._decisions.of(sha256, self._entries[hit.entry]["sha256"].tobytes().hex())
+            if said != "denied":
+                kept.append(hit if said is None else replace(hit, probability=1.0))
+        there = {hit.entry for hit in kept}
+        for digest in self._decisions.confirmed_with(sha256):
+            for number in self._numbers_of(digest):
+                if alive[number] and number not in there:
+                    kept.append(claims.Hit(number, "confirmed", UNKNOWN_DISTANCE, 1.0))
+        return kept
+
+    def _numbers_of(self, digest: str) -> list[int]:
+        """The entries with that content."""
+        if self._by_content is None:
+            self._by_content = {}
+            for number in map(int, np.flatnonzero(self._alive)):
+                self._by_content.setdefault(self._entries[number]["sha256"].tobytes(), []).append(number)
+        return self._by_content.get(bytes.fromhex(digest)[:16], [])
+
+    def _refresh_decisions(self) -> None:
+        """Read the decisions again when their file changed."""
+        try:
+            status = (self.path / decisions.DECIDED).stat()
+            changed = (status.st_size, status.st_mtime_ns)
+        except OSError:
+            changed = None
+        if changed != self._decided:
+            self._decisions = decisions.load(self.path) if changed else Decisions()
+            self._decided = changed
 
     def add(self, image: Any, *, id: str, owner: str | None = None, time: str | None = None) -> bool:
         """Remember an image, on disk when this returns. False when the index had it already.
@@ -233,6 +360,48 @@ class CopyIndex:
             del numbers[id]
         return True
 
+    def merge(self, other: CopyIndex) -> int:
+        """Add all pictures of another index, with their times, owners and features; how many were new or replaced.
+
+        Raises as `add_entries` does.
+        """
+        added, batch = 0, []
+        for entry in other:
+            batch.append(entry)
+            if len(batch) == MERGED_AT_ONCE:
+                added += self.add_entries(batch)
+                batch = []
+        return added + self.add_entries(batch)
+
+    def compact(self) -> int:
+        """Write what is left as new segments, without the pictures that were taken back; how many rows are gone.
+
+        Readers see the old state or the new one; those that read before go on with what they have until they `refresh`.
+        Raises LibraryError (locked, read_only, damaged).
+        """
+        with self._writing():
+            before = len(self._alive)
+            gone = before - len(self)
+            if not gone:
+                return 0
+            old = [segment.name for segment in self._segments]
+            after = _number(old[-1])
+            segments: list[_Segment] = []
+            change = _Change(0)
+            for entry in self:
+                change.add(entry)
+                if len(change.rows) >= MERGED_AT_ONCE:
+                    segments = self._written(segments, change, after)
+                    change = _Change(0)
+            segments = self._written(segments, change, after)
+            _write_pointer(self.path, segments)
+            self.refresh()
+            for name in old:
+                for part in PARTS:
+                    (self.path / f"{name}.{part}").unlink(missing_ok=True)
+            shutil.rmtree(_words_folder(self.path, old), ignore_errors=True)
+            return gone
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[dict[str, int]]:
         """The lock of the folder, with all that was committed read; the number of each id's row."""
@@ -253,26 +422,39 @@ class CopyIndex:
             raise LibraryError("read_only", f"cannot be written: {error}", path=str(self.path)) from None
 
     def _commit(self, change: _Change) -> None:
-        """Append rows and text, sync them, then replace the pointer; and read back what is now there."""
+        """Append rows, text and features, sync them, then replace the pointer; and read back what is now there."""
         if not change.rows:
             return
-        segments = list(self._segments)
+        _write_pointer(self.path, self._written(list(self._segments), change, 0))
+        self._by_content = None
+        self.refresh()
+
+    def _written(self, segments: list[_Segment], change: _Change, after: int) -> list[_Segment]:
+        """The segments after a change was appended to the last one; nothing points to it yet. The first one is numbered after
+        `after`."""
+        if not change.rows:
+            return segments
         if not segments or segments[-1].rows >= SEGMENT_ROWS:
-            segments.append(_Segment(f"segment-{len(segments) + 1:05d}"))
+            number = (_number(segments[-1].name) if segments else after) + 1
+            segments = [*segments, _Segment(f"segment-{number:05d}")]
         last = segments[-1]
         rows = np.stack(change.rows)
         rows["start"] += last.text_bytes
-        segments[-1] = _Segment(
-            last.name,
-            last.rows + len(rows),
-            zlib.crc32(rows.tobytes(), last.rows_crc),
-            last.text_bytes + len(change.text),
-            zlib.crc32(change.text, last.text_crc),
-        )
+        rows["local_start"] += last.local_bytes
+        _append(self.path / f"{last.name}.local", last.local_bytes, bytes(change.local))
         _append(self.path / f"{last.name}.text", last.text_bytes, bytes(change.text))
         _append(self.path / f"{last.name}.rows", last.rows * ROW.itemsize, rows.tobytes())
-        _write_pointer(self.path, segments)
-        self.refresh()
+        return [
+            *segments[:-1],
+            _Segment(
+                last.name,
+                last.rows + len(rows),
+                zlib.crc32(rows.tobytes(), last.rows_crc),
+                last.text_bytes + len(change.text),
+                zlib.crc32(change.text, last.text_crc),
+                last.local_bytes + len(change.local),
+            ),
+        ]
 
     def _take_in(self, segment: int, rows: Rows) -> None:
         """Put rows that were read into memory. Rows that take others back are there too, so that numbers stay; none is found."""
@@ -283,10 +465,33 @@ class CopyIndex:
         fresh["has_content"] = rows["kind"] == PICTURE
         self._entries.add(np.ascontiguousarray(rows["pdq"]), fresh)
         places = np.zeros(len(rows), dtype=_PLACE)
-        places["start"], places["size"], places["segment"] = rows["start"], rows["size"], segment
+        for name in ("start", "size", "local_start", "local_size", "local_crc"):
+            places[name] = rows[name]
+        places["segment"] = segment
         self._places = np.concatenate([self._places, places])
         self._alive = np.concatenate([self._alive, rows["kind"] != TAKEN_BACK])
         self._alive[rows["target"][rows["kind"] == TAKEN_BACK]] = False
+
+    def _take_in_words(self) -> None:
+        """Bring the words up to the rows: from the runs on disk as far as they go, then from the features."""
+        words = self._entries.words
+        words.restore(len(self._entries))
+        for number in range(len(words), len(self._entries)):
+            reference = self._reference(number)
+            words.add(None if reference is None else reference.features)
+
+    def _kept(self, number: int) -> bytes:
+        """What a row keeps of its local features. Raises LibraryError (damaged) when it is not what was written."""
+        place = self._places[number]
+        start, size = int(place["local_start"]), int(place["local_size"])
+        kept = self._locals[place["segment"]][start : start + size].tobytes()
+        if zlib.crc32(kept) != int(place["local_crc"]):
+            name = self._segments[place["segment"]].name
+            raise _damaged(self.path / f"{name}.local", f"the features of row {number} are not what was written")
+        return kept
+
+    def _reference(self, number: int) -> Reference | None:
+        return Reference.from_bytes(self._kept(number)) if self._places[number]["local_size"] else None
 
     def _note(self, number: int) -> dict[str, Any]:
         """id, owner and time of a row."""
@@ -309,6 +514,7 @@ class CopyIndex:
             height=size[1],
             sha256=row["sha256"].tobytes().hex(),
             fingerprint=fingerprint,
+            local=self._kept(number),
         )
 
     def _claim(self, hit: claims.Hit, description: CopyDescription) -> CopyClaim:
@@ -330,6 +536,7 @@ class _Change:
         self.first = first
         self.rows: list[Rows] = []
         self.text = bytearray()
+        self.local = bytearray()
         self.added = 0
 
     def add(self, entry: Entry) -> int:
@@ -341,6 +548,9 @@ class _Change:
             row[name] = known[name]
         row["sha256"] = np.frombuffer(bytes.fromhex(entry.sha256), dtype=np.uint8)
         row["kind"] = PICTURE if known["has_content"] else PICTURE_WITHOUT_CONTENT
+        row["local_start"], row["local_size"] = len(self.local), len(entry.local)
+        row["local_crc"] = zlib.crc32(entry.local)
+        self.local += entry.local
         self.added += 1
         return self.first + len(self.rows) - 1
 
@@ -359,9 +569,26 @@ class _Change:
         return row
 
 
-def described(image: Any) -> CopyDescription:
-    """What the index keeps of an image, a path, bytes, PIL image, array or Picture, decoded as the scan decodes it."""
-    return describe(read_picture(image, reduce_to=DECODE_SIDE))
+def described(image: Any, *, close: bool = False) -> CopyDescription:
+    """What the index knows of an image, a path, bytes, PIL image, array or Picture, decoded as the scan decodes it.
+
+    close: for a query that is worth a closer look (see `describe`).
+    """
+    return describe(read_picture(image, reduce_to=DECODE_SIDE), close=close)
+
+
+def _hashing() -> str:
+    return f"{HASHING}/{encoder_checksum()[:12]}"
+
+
+def _number(name: str) -> int:
+    """Of a segment, by its name."""
+    return int(name.rpartition("-")[2])
+
+
+def _words_folder(path: Path, names: list[str]) -> Path:
+    """Where the runs of words lie: numbers of rows begin again when the first segment is another one."""
+    return path / f"words-{_number(names[0]) if names else 1:05d}"
 
 
 def _read_pointer(path: Path) -> list[_Segment]:
@@ -369,14 +596,21 @@ def _read_pointer(path: Path) -> list[_Segment]:
     try:
         found = json.loads(pointer.read_bytes())
         schema = str(found["schema"])
+        if schema == "vision.copies/1":
+            raise LibraryError(
+                "other_embedder",
+                "an index of an earlier version, which kept hashes alone",
+                path=str(pointer),
+                hint="make a new index from the pictures: vision copies add FOLDER --index DIR",
+            )
         if schema != SCHEMA:
             raise LibraryError(
                 "newer_version", f"an index of schema {schema!r}", path=str(pointer), hint="update this package"
             )
-        if found["hashing"] != HASHING:
+        if found["hashing"] != _hashing():
             raise LibraryError(
                 "other_embedder",
-                f"its pictures were hashed by {found['hashing']!r}, this version hashes by {HASHING!r}",
+                f"its pictures were hashed by {found['hashing']!r}, this version hashes by {_hashing()!r}",
                 path=str(pointer),
                 hint="make a new index from the pictures: vision copies add FOLDER --index DIR",
             )
@@ -393,18 +627,22 @@ def _read_pointer(path: Path) -> list[_Segment]:
 
 
 def _write_pointer(path: Path, segments: list[_Segment]) -> None:
-    found = {"schema": SCHEMA, "hashing": HASHING, "segments": [asdict(segment) for segment in segments]}
+    found = {"schema": SCHEMA, "hashing": _hashing(), "segments": [asdict(segment) for segment in segments]}
     write_atomically(path / POINTER, (json.dumps(found, indent=1) + "\n").encode())
 
 
-def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, Text]:
-    """The rows of a segment after those known, and all of its text, mapped. What is new is checked."""
-    rows_path, text_path = path / f"{segment.name}.rows", path / f"{segment.name}.text"
+def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, Text, Text]:
+    """The rows of a segment after those known, and all of its text and features, mapped. What is new of the first two is checked;
+    features are, when they are read."""
+    rows_path, text_path, local_path = (path / f"{segment.name}.{part}" for part in PARTS)
     if segment.rows < known.rows or segment.text_bytes < known.text_bytes:
         raise _damaged(rows_path, "it has become shorter")
     try:
         rows = np.fromfile(rows_path, dtype=ROW, count=segment.rows - known.rows, offset=known.rows * ROW.itemsize)
-        text: Text = np.memmap(text_path, dtype=np.uint8, mode="r", shape=(segment.text_bytes,))
+        text, local = (
+            np.memmap(file, dtype=np.uint8, mode="r", shape=(size,)) if size else np.zeros(0, dtype=np.uint8)
+            for file, size in ((text_path, segment.text_bytes), (local_path, segment.local_bytes))
+        )
     except (OSError, ValueError) as error:
         raise _damaged(rows_path, f"cannot be read: {error}") from None
     whole = (
@@ -414,7 +652,7 @@ def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, T
     )
     if not whole:
         raise _damaged(rows_path, "it is not what was written")
-    return rows, text
+    return rows, text, local
 
 
 def _append(path: Path, end: int, data: bytes) -> None:

@@ -1,16 +1,27 @@
-"""A candidate is near in one hash; what else must agree before it may be called a copy.
+"""A candidate was found; what must agree before it may be called a copy?
 
-In: arrays of candidates. Out: which of them stand. Pure. Two things are asked here: that the hashes are evidence at all (PDQ's
-quality), and, where most of a picture is one plain ground, that what stands on the ground agrees as well. The hash of a whole
-page with a small mark on it says little more than where the mark is: of 2,000 different marks of 100 px on a white page of
-400 px, 3,687 pairs lie within 31 bits in one of the eight orientations, whatever their quality, and one once this is asked (a
-star that two brands share). Of 1,300 packshots of different products 5 pairs do, and none (`benchmarks/copies_calibration.py`).
+In: the query, what a candidate kept. Out: `Evidence`. Pure. Local features have to lie on one another by one map, and under that map
+what both show has to agree wherever they show something: corners alone agree also between different pictures in the same frame,
+with the same caption, sticker or logo. So the evidence says how many places agree, how many of these are neither text nor a flat
+drawing, and how much of all that is seen agrees.
+
+Where only hashes are known (lists of others), two things are asked: that the hash is evidence at all (PDQ's quality), and, where
+most of a picture is one plain ground, that what stands on the ground agrees as well. The hash of a whole page with a small mark on
+it says little more than where the mark is: of 2,000 different marks of 100 px on a white page of 400 px, 3,687 pairs lie within
+31 bits in one of the eight orientations, whatever their quality.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+
+from vision.copies.agree import agree
+from vision.copies.align import Alignment, align, refined
+from vision.copies.hashes import ORIENTATIONS
+from vision.copies.local import LocalFeatures, Reference
 
 # ThreatExchange (pdq/README): match at 31 of 256 bits and less, discard hashes of quality 49 and less.
 RADIUS = 31
@@ -18,17 +29,122 @@ MIN_QUALITY = 50
 # Percent of plain ground from which on the content has to agree too. Marks that fill a page have 58 to 92, packshots 52 to 89
 # (5th and 95th percentile), photos 9 to 40.
 PLAIN = 50
-# In the same run, of the 876 pairs with a plain ground that lie within 63 bits none has its contents within 31.
+# What both show agrees in so much that no other map has to be looked for.
+ALL_AGREES = 0.9
+# Of the 876 pairs with a plain ground that lie within 63 bits (`benchmarks/copies_calibration.py`) none has its contents within 31.
 CONTENT_RADIUS = 31
 
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.integer]
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for a copy.
+
+    support: places apart whose features agree with one map; detail: those of them that are neither text nor flat drawing.
+    share: of what either picture shows in the overlap, the part that agrees, 0 to 1; windows: how much that is, in windows of
+    9 x 9 pixels of a picture of 128; ground: of what agrees, the share that is one plain tone; fidelity: the mean correlation of
+    what agrees, 0.6 to 1.
+    here, there: share of the query, and of the reference, that the overlap covers.
+    distance: Hamming bits between the hashes of the whole pictures, the least of eight orientations, 0 to 256.
+    """
+
+    support: int
+    detail: int
+    share: float
+    windows: float
+    ground: float
+    fidelity: float
+    here: float
+    there: float
+    distance: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """Evidence with the (3, 3) float64 map from pixels of the query's described plane to those of the reference's."""
+
+    evidence: Evidence
+    matrix: Doubles
+
+
+def examine(
+    query: LocalFeatures, reference: Reference, distance: int, orientation: int | None = None
+) -> Examined | None:
+    """Lay a query on a reference and gather the evidence; null when there is no map to lay it by.
+
+    distance: bits between the whole pictures. orientation: place in `ORIENTATIONS` of the whole picture's match, if there is one:
+    tried when no features agree, as in pictures with hardly any corners.
+    """
+    found = None if orientation is None else _whole(query, reference.features, orientation)
+    judged = None if found is None else _judge(query, reference, found, distance)
+    if judged is not None and judged.evidence.share > ALL_AGREES:
+        return judged
+    found = align(query, reference.features)
+    other = None if found is None else _judge(query, reference, found, distance)
+    return max((one for one in (judged, other) if one is not None), key=lambda one: one.evidence.share, default=None)
+
+
+def _whole(query: LocalFeatures, reference: LocalFeatures, orientation: int) -> Alignment:
+    """All of the one on all of the other, with the features that agree with it, if any do."""
+    matrix = whole_map(orientation, (query.width, query.height), (reference.width, reference.height))
+    mirrored = "mirror" in ORIENTATIONS[orientation]
+    return refined(query, reference, Alignment(matrix, mirrored, _NOTHING, _NOTHING, 0, 0))
+
+
+def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distance: int) -> Examined:
+    if query.plane is None:
+        raise ValueError("features that were read back cannot be a query")
+    there = reference.features
+    seen = agree(query.plane, resized(there, reference.thumbnail) @ found.matrix, reference.thumbnail)
+    evidence = Evidence(
+        found.support,
+        found.detail,
+        seen.share,
+        seen.windows,
+        seen.ground,
+        seen.fidelity,
+        seen.here,
+        seen.there,
+        distance,
+    )
+    return Examined(evidence, found.matrix)
+
+
+def resized(features: LocalFeatures, thumbnail: npt.NDArray[np.uint8]) -> Doubles:
+    """(3, 3) from pixels of a described plane to those of its thumbnail."""
+    return scaling((features.width, features.height), (thumbnail.shape[1], thumbnail.shape[0]))
+
+
+def scaling(size: tuple[int, int], to: tuple[int, int]) -> Doubles:
+    """(3, 3) from pixels of a plane of (w, h) to those of the same plane brought to another size; centres at whole numbers."""
+    across, down = to[0] / size[0], to[1] / size[1]
+    return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1.0]])
+
+
+def whole_map(orientation: int, size: tuple[int, int], to: tuple[int, int]) -> Doubles:
+    """(3, 3) that lays all of a picture of (w, h) on all of another, flipped and transposed as `ORIENTATIONS` says."""
+    flip_x, flip_y, transpose = orientation & 1, orientation >> 1 & 1, orientation >> 2
+    width, height = size
+    turned = np.array(
+        [
+            [-1.0 if flip_x else 1.0, 0, width - 1 if flip_x else 0],
+            [0, -1.0 if flip_y else 1.0, height - 1 if flip_y else 0],
+            [0, 0, 1.0],
+        ]
+    )
+    if transpose:
+        turned = np.array([[0, 1.0, 0], [1.0, 0, 0], [0, 0, 1.0]]) @ turned
+        width, height = height, width
+    return scaling((width, height), to) @ turned
 
 
 def stands(
     quality: Numbers, plain: Numbers, content_distance: npt.NDArray[np.floating] | Numbers, identical: Flags
 ) -> Flags:
-    """Which candidates may be claimed.
+    """Which candidates may be claimed by their hashes alone.
 
     quality: the lower one of the two pictures, 0 to 100. plain: the higher one, percent. content_distance: Hamming bits between
     the hashes of what stands on the ground, in the orientation of the match; over 256 when one has none. identical: the same
@@ -36,3 +152,6 @@ def stands(
     """
     evidence = (quality >= MIN_QUALITY) & ((plain < PLAIN) | (content_distance <= CONTENT_RADIUS))
     return np.asarray(identical | evidence, dtype=np.bool_)
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)

@@ -199,6 +199,8 @@ def _arrow_schema(pa: Any) -> Any:
             ("source_box", box),
             ("first_seen", pa.string()),
             ("owner", pa.string()),
+            ("transform", pa.list_(pa.float64())),
+            ("coverage", pa.float32()),
         ]
     )
     return pa.schema(

@@ -1,0 +1,146 @@
+"""Corners of a picture, at several scales and spread over all of it, and the small patch of pixels around each.
+
+In: a grey plane. Out: `Keypoints`, the surest first. Pure. All scales lie in one tall picture, one below the other, so that
+smoothing, corner response and sampling are one call each.
+
+A corner is a local maximum of the smaller eigenvalue of the gradients' covariance (Shi and Tomasi, Good Features to Track, 1994). They
+are taken by their rank within cells of a grid, as text or a caption would otherwise have all of them. Each patch is turned by the
+direction from its corner to its centre of brightness (Rosin 1999; ORB: Rublee et al. 2011).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+# From one scale to the next. Patches of one corner at two neighbouring scales still look alike to the encoder.
+STEP = 2**0.5
+# Sides of the patch, in samples and in pixels of its scale.
+PATCH = 16
+SPACING = 1.5
+# Corners nearer to an edge would see beyond it with more than their patch's rim.
+BORDER = 9
+# A smaller scale than this has no room for a patch and its neighbours.
+LEAST_SIDE = 48
+# Cells of the grid, in pixels of each scale.
+CELL = 36
+# Corner response (of Sobel gradients over 5 x 5 pixels, in OpenCV's scaling) under which there is only noise.
+LEAST_RESPONSE = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keypoints:
+    """n corners.
+
+    xy: (n, 2) float32 pixels of the plane, pixel centres at whole numbers. level: (n,) uint8, the scale is STEP ** level.
+    angle: (n,) float32 radians from the x axis to the y axis (which points down). patches: (n, 256) uint8, 16 x 16 row by row.
+    """
+
+    xy: Floats
+    level: npt.NDArray[np.uint8]
+    angle: Floats
+    patches: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+def find_keypoints(plane: Plane, count: int) -> Keypoints:
+    """At most `count` corners of an (h, w) uint8 grey plane, the best of each cell first, then the second ones, and so on."""
+    import cv2
+
+    levels, tops = _levels(plane)
+    tall = np.zeros((int(tops[-1]), plane.shape[1]), dtype=np.uint8)
+    for level, top in zip(levels, tops, strict=False):
+        tall[top : top + level.shape[0], : level.shape[1]] = level
+    tall = np.asarray(cv2.GaussianBlur(tall, (3, 3), 0), dtype=np.uint8)
+    response = np.asarray(cv2.cornerMinEigenVal(tall, 5, ksize=3), dtype=np.float32)
+    peaks = (response >= cv2.dilate(response, np.ones((5, 5), dtype=np.uint8))) & (response > LEAST_RESPONSE)
+    for level, top in zip(levels, tops, strict=False):
+        height, width = level.shape
+        peaks[top : top + BORDER] = peaks[top + height - BORDER : top + height] = False
+        peaks[top : top + height, :BORDER] = peaks[top : top + height, width - BORDER :] = False
+    at = np.flatnonzero(peaks)
+    y, x = np.divmod(at, plane.shape[1])
+    level_of = np.searchsorted(tops, y, side="right") - 1
+    strength = response.ravel()[at]
+    best = _spread(level_of, (y - tops[level_of]) // CELL, x // CELL, strength, count)
+    x, y, level_of = x[best], y[best], level_of[best]
+    columns, rows = _between(response, x, y)
+    upright = _sample(tall, columns, rows, np.zeros(len(x), dtype=np.float32)).astype(np.float32)
+    pull = (upright - upright.mean(axis=1, keepdims=True)) @ _MOMENTS
+    angle = np.arctan2(pull[:, 1], pull[:, 0])
+    patches = _sample(tall, columns, rows, angle)
+    # levels are whole pixels wide and high: their scales differ a little from powers of STEP, and by side
+    across = np.array([level.shape[1] / plane.shape[1] for level in levels], dtype=np.float32)[level_of]
+    down = np.array([level.shape[0] / plane.shape[0] for level in levels], dtype=np.float32)[level_of]
+    xy = np.stack([(columns + 0.5) / across - 0.5, (rows - tops[level_of] + 0.5) / down - 0.5], axis=1)
+    return Keypoints(xy.astype(np.float32), level_of.astype(np.uint8), angle, patches)
+
+
+def _levels(plane: Plane) -> tuple[list[Plane], Numbers]:
+    """The plane at all its scales, and the row of the tall picture where each begins, with the end of the last."""
+    import cv2
+
+    levels = [plane]
+    height, width = plane.shape
+    while True:
+        scale = STEP ** -len(levels)
+        size = round(width * scale), round(height * scale)
+        if min(size) < LEAST_SIDE:
+            break
+        # from the level an octave up, where averaging is exact
+        source = levels[max(0, len(levels) - 2)]
+        levels.append(np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), dtype=np.uint8))
+    return levels, np.cumsum([0] + [level.shape[0] for level in levels])
+
+
+def _spread(level: Numbers, row: Numbers, column: Numbers, strength: Floats, count: int) -> Numbers:
+    """Which corners to take: (count or fewer,) places, by rank in their cell, then by strength."""
+    cell = (level * 4096 + row) * 4096 + column
+    order = np.lexsort((-strength, cell))
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = cell[order][1:] != cell[order][:-1]
+    places = np.arange(len(order))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return np.asarray(np.lexsort((-strength, rank))[:count], dtype=np.int64)
+
+
+def _between(response: Floats, x: Numbers, y: Numbers) -> tuple[Floats, Floats]:
+    """Columns and rows of peaks to a fraction of a pixel: of the parabola through three responses, along each axis."""
+    middle = response[y, x]
+    left, right, above, below = response[y, x - 1], response[y, x + 1], response[y - 1, x], response[y + 1, x]
+    across = 0.5 * (left - right) / np.minimum(left + right - 2 * middle, -1e-9)
+    down = 0.5 * (above - below) / np.minimum(above + below - 2 * middle, -1e-9)
+    return (
+        (x + np.clip(across, -0.5, 0.5)).astype(np.float32),
+        (y + np.clip(down, -0.5, 0.5)).astype(np.float32),
+    )
+
+
+def _sample(tall: Plane, columns: Floats, rows: Floats, angle: Floats) -> npt.NDArray[np.uint8]:
+    """(n, 256) uint8: the patch around each place, turned by its angle."""
+    import cv2
+
+    if not len(columns):
+        return np.zeros((0, PATCH * PATCH), dtype=np.uint8)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    across = columns[:, None] + cos * _GRID_X - sin * _GRID_Y
+    down = rows[:, None] + sin * _GRID_X + cos * _GRID_Y
+    return np.asarray(cv2.remap(tall, across, down, cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+_OFFSETS = np.arange(PATCH, dtype=np.float32) - (PATCH - 1) / 2
+_GRID_X = np.tile(_OFFSETS, PATCH) * np.float32(SPACING)
+_GRID_Y = np.repeat(_OFFSETS, PATCH) * np.float32(SPACING)
+# First moments of a patch under a round, soft window: where its brightness pulls.
+_RADIUS = np.hypot(_GRID_X, _GRID_Y) / SPACING
+_WINDOW = np.where(_RADIUS <= PATCH / 2, np.exp(-0.5 * (_RADIUS / 5) ** 2), 0)
+_MOMENTS = np.stack([_GRID_X * _WINDOW, _GRID_Y * _WINDOW], axis=1).astype(np.float32)
