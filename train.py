@@ -1,4 +1,4 @@
-"""Train one stage: `python train.py detector|embedder|calibration CONFIG.yaml`. The same program as `vision train`."""
+"""Train one stage: `python train.py detector|embedder|copies|calibration CONFIG.yaml`. The same program as `vision train`."""
 
 import sys
 

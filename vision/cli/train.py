@@ -7,14 +7,14 @@ import json
 import logging
 from pathlib import Path
 
-STAGES = ("detector", "embedder", "calibration")
+STAGES = ("detector", "embedder", "copies", "calibration")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `train` command."""
     parser = commands.add_parser(
         "train",
-        help="train the detector, the embedder or the calibration",
+        help="train the detector, the embedder, the encoder of copies or the calibration",
         description="Train one stage from a YAML file and export it into weights/ with card and checksum. Needs the extra train.",
         epilog="Example: python train.py detector datasets/detector_tiny.yaml steps=4 --out runs/try",
     )
@@ -49,6 +49,10 @@ def run(args: argparse.Namespace) -> int:
         from vision.training.embedder import train_embedder
 
         made = train_embedder(config, out=out, resume=args.resume)
+    elif args.stage == "copies":
+        from vision.training.copy_encoder import train_copies
+
+        made = train_copies(config, out=out, resume=args.resume)
     else:
         from vision.training.calibration import train_calibration
 
