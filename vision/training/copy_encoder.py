@@ -312,8 +312,8 @@ def _card(config: dict[str, Any], taught: Pairs, test: Pairs, figures: dict[str,
             }
             for name, value in figures.items()
         ],
-        "limits": "Learned from photographed packs, shelves and logos, not from portraits, drawings or scans. Corners of text and "
-        "of other repeated shapes look alike wherever they are: a claim needs geometry and more than a few words.",
+        "limits": "Learned from photographed packs, shelves and logos, not from portraits, drawings or scans. Corners of text "
+        "and of other repeated shapes look alike wherever they are: a claim needs geometry and more than a few words.",
     }
 
 
