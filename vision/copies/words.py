@@ -210,6 +210,8 @@ class WordIndex:
             weight = weight * alive[entry]
         total = np.bincount(entry, weights=weight, minlength=self._count)
         short = np.flatnonzero(total > 0)
+        if not len(short):  # all of them common words, or entries that are gone
+            return none
         if len(short) > SHORTLIST:
             short = np.sort(np.argpartition(-total, SHORTLIST)[:SHORTLIST])
         place = np.full(self._count, -1, dtype=np.int32)
