@@ -232,7 +232,8 @@ class _Run:
 def _pairs(config: dict[str, Any], out: Path) -> Pairs:
     """Make the pairs and keep them in the run folder, so that a resumed run learns from the same ones."""
     paths = training_pictures(config["pictures"], int(config["most_pictures"]))
-    pairs = make_pairs(paths, seed=int(config["seed"]), workers=int(config.get("workers", 1)))
+    workers, copies = int(config.get("workers", 1)), int(config.get("copies", 1))
+    pairs = make_pairs(paths, seed=int(config["seed"]), workers=workers, copies=copies)
     with (out / "pairs.npz").open("wb") as file:
         np.savez(file, first=pairs.first, second=pairs.second, picture=pairs.picture)
     return pairs
@@ -279,7 +280,19 @@ def _write_onnx(model: CopyEncoder, path: Path) -> None:
 
 
 # What of the config a card repeats: no folders of the machine that trained.
-_SETTINGS = ("seed", "steps", "steps_done", "minutes", "batch", "rate", "channels", "parts", "signs", "most_pictures")
+_SETTINGS = (
+    "seed",
+    "steps",
+    "steps_done",
+    "minutes",
+    "batch",
+    "rate",
+    "channels",
+    "parts",
+    "signs",
+    "most_pictures",
+    "copies",
+)
 
 
 def _card(config: dict[str, Any], taught: Pairs, test: Pairs, figures: dict[str, float]) -> dict[str, Any]:

@@ -83,13 +83,13 @@ def training_pictures(patterns: Sequence[str], most: int) -> list[Path]:
     return found
 
 
-def make_pairs(paths: Sequence[Path], *, seed: int, workers: int) -> Pairs:
-    """Pairs of one copy of each picture; the same whatever the number of workers (0: in this process).
+def make_pairs(paths: Sequence[Path], *, seed: int, workers: int, copies: int = 1) -> Pairs:
+    """Pairs of so many copies of each picture; the same whatever the number of workers (0: in this process).
 
     Pictures that cannot be read, or whose copy would be too small, give none. Raises DatasetError (missing) when none is left.
     """
     make = functools.partial(_pairs_of, seed=seed)
-    jobs = list(enumerate(paths))
+    jobs = list(enumerate([*paths] * copies))
     if workers:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             found = pool.map(make, jobs, chunksize=8)
@@ -98,7 +98,7 @@ def make_pairs(paths: Sequence[Path], *, seed: int, workers: int) -> Pairs:
     first, second = np.concatenate([f for f, _ in found] or [_NONE]), np.concatenate([s for _, s in found] or [_NONE])
     if not len(first):
         raise DatasetError("missing", "no picture gave a pair of patches")
-    picture = np.repeat(np.arange(len(paths)), [len(f) for f, _ in found])
+    picture = np.repeat(np.arange(len(jobs)) % len(paths), [len(f) for f, _ in found])
     log.info("%d pairs of %d pictures", len(first), len(paths))
     return Pairs(first, second, picture)
 
