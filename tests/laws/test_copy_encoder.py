@@ -190,6 +190,14 @@ def test_pairs_are_the_same_whatever_the_workers_and_damaged_pictures_give_none(
     assert caught.value.code == "missing"
 
 
+def test_further_copies_of_a_picture_are_others_and_count_as_the_same_picture():
+    once, twice = (make_pairs(SAMPLES[:2], seed=7, workers=0, copies=copies) for copies in (1, 2))
+    np.testing.assert_array_equal(twice.first[: len(once)], once.first)
+    more = twice.chosen(np.arange(len(once), len(twice)))
+    assert set(more.picture.tolist()) == {0, 1}
+    assert len({patch.tobytes() for patch in more.second} & {patch.tobytes() for patch in once.second}) < 5
+
+
 def test_pictures_are_taken_in_order_each_once_and_at_most_so_many_of_a_file(tmp_path):
     for name, images in (("a", "cab"), ("b", "bb")):
         (tmp_path / name).mkdir()
