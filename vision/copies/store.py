@@ -73,6 +73,7 @@ ROW = np.dtype(
         ("spare", "u1"),
     ]
 )
+BYTE = np.dtype(np.uint8)
 # The files of a segment.
 PARTS = ("rows", "text", "local")
 # Pictures that are merged or compacted in one go.
@@ -174,6 +175,7 @@ class CopyIndex:
     def _forget(self, names: list[str]) -> None:
         """Hold nothing, and get ready for the segments of these names."""
         self._segments: list[_Segment] = []
+        self._rows: list[Rows] = []
         self._texts: list[Text] = []
         self._locals: list[Text] = []
         self._entries = Entries(self._reference, _words_folder(self.path, names))
@@ -206,23 +208,38 @@ class CopyIndex:
     def refresh(self) -> None:
         """See what has been committed since. Raises LibraryError (missing, damaged, newer_version, other_embedder)."""
         segments = _read_pointer(self.path)
+        while True:
+            try:
+                self._take_up(segments)
+                break
+            except LibraryError:
+                before, segments = segments, _read_pointer(self.path)
+                if segments == before:
+                    raise
+                # compacted between the two looks: its files are gone, and others are there
+        self._refresh_decisions()
+
+    def _take_up(self, segments: list[_Segment]) -> None:
+        """Read what the segments hold beyond what is known of them."""
         names = [segment.name for segment in segments]
         if not self._segments or names[: len(self._segments)] != [s.name for s in self._segments]:
             self._forget(names)  # nothing read yet, or compacted since
         grown = False
         for number, segment in enumerate(segments):
-            known = self._segments[number] if number < len(self._segments) else _Segment(segment.name)
-            if segment == known:
+            is_known = number < len(self._segments)
+            known = self._segments[number] if is_known else _Segment(segment.name)
+            if is_known and segment == known:
                 continue
             rows, text, local = _read_since(self.path, known, segment)
-            self._take_in(number, rows)
+            self._take_in(number, rows[known.rows :])
             self._segments[number:] = [segment]
+            self._rows[number:] = [rows]
             self._texts[number:] = [text]
             self._locals[number:] = [local]
             grown = True
         if grown:
+            self._by_content = None
             self._take_in_words()
-        self._refresh_decisions()
 
     @property
     def checksum(self) -> str:
@@ -237,9 +254,8 @@ class CopyIndex:
     def __iter__(self) -> Iterator[Entry]:
         """Every picture of the index, in the order added."""
         number = 0
-        for segment in self._segments:
-            # read again: searching keeps only what it needs of a row
-            for row in np.fromfile(self.path / f"{segment.name}.rows", dtype=ROW, count=segment.rows):
+        for rows in self._rows:
+            for row in rows:
                 if number < len(self._alive) and self._alive[number]:
                     yield self._entry(number, row)
                 number += 1
@@ -394,6 +410,10 @@ class CopyIndex:
                     segments = self._written(segments, change, after)
                     change = _Change(0)
             segments = self._written(segments, change, after)
+            if not segments:  # an empty one, as a name must not come again while some reader may have the one before
+                segments = [_Segment(f"segment-{after + 1:05d}")]
+                for part in PARTS:
+                    _append(self.path / f"{segments[0].name}.{part}", 0, b"")
             _write_pointer(self.path, segments)
             self.refresh()
             for name in old:
@@ -426,7 +446,6 @@ class CopyIndex:
         if not change.rows:
             return
         _write_pointer(self.path, self._written(list(self._segments), change, 0))
-        self._by_content = None
         self.refresh()
 
     def _written(self, segments: list[_Segment], change: _Change, after: int) -> list[_Segment]:
@@ -484,7 +503,7 @@ class CopyIndex:
         """What a row keeps of its local features. Raises LibraryError (damaged) when it is not what was written."""
         place = self._places[number]
         start, size = int(place["local_start"]), int(place["local_size"])
-        kept = self._locals[place["segment"]][start : start + size].tobytes()
+        kept: bytes = self._locals[place["segment"]][start : start + size].tobytes()
         if zlib.crc32(kept) != int(place["local_crc"]):
             name = self._segments[place["segment"]].name
             raise _damaged(self.path / f"{name}.local", f"the features of row {number} are not what was written")
@@ -632,27 +651,27 @@ def _write_pointer(path: Path, segments: list[_Segment]) -> None:
 
 
 def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, Text, Text]:
-    """The rows of a segment after those known, and all of its text and features, mapped. What is new of the first two is checked;
-    features are, when they are read."""
+    """The rows, text and features of a segment, mapped. What is new of the first two is checked; features are, when they are
+    read."""
     rows_path, text_path, local_path = (path / f"{segment.name}.{part}" for part in PARTS)
     if segment.rows < known.rows or segment.text_bytes < known.text_bytes:
         raise _damaged(rows_path, "it has become shorter")
     try:
-        rows = np.fromfile(rows_path, dtype=ROW, count=segment.rows - known.rows, offset=known.rows * ROW.itemsize)
-        text, local = (
-            np.memmap(file, dtype=np.uint8, mode="r", shape=(size,)) if size else np.zeros(0, dtype=np.uint8)
-            for file, size in ((text_path, segment.text_bytes), (local_path, segment.local_bytes))
-        )
+        rows = _mapped(rows_path, ROW, segment.rows)
+        text, local = _mapped(text_path, BYTE, segment.text_bytes), _mapped(local_path, BYTE, segment.local_bytes)
     except (OSError, ValueError) as error:
         raise _damaged(rows_path, f"cannot be read: {error}") from None
     whole = (
-        len(rows) == segment.rows - known.rows
-        and zlib.crc32(rows.tobytes(), known.rows_crc) == segment.rows_crc
+        zlib.crc32(rows[known.rows :].tobytes(), known.rows_crc) == segment.rows_crc
         and zlib.crc32(text[known.text_bytes :].tobytes(), known.text_crc) == segment.text_crc
     )
     if not whole:
         raise _damaged(rows_path, "it is not what was written")
     return rows, text, local
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], size: int) -> npt.NDArray[Any]:
+    return np.memmap(path, dtype=dtype, mode="r", shape=(size,)) if size else np.zeros(0, dtype=dtype)
 
 
 def _append(path: Path, end: int, data: bytes) -> None:
