@@ -38,8 +38,8 @@ class Agreement:
     """What both show, in shares of 0 to 1.
 
     share: of the windows where one of them shows something, how many agree. shown: share of the overlap that shows something.
-    here, there: share of the query, and of the reference, that the overlap covers. windows: how many agree, in windows that do not
-    overlap each other. ground: of the pixels that agree, the share that is one plain ground: near 1 for frames and text.
+    here, there: share of the query, and of the reference, that the overlap covers. windows: how many agree, in windows that do
+    not overlap each other. ground: of the pixels that agree, the share that is one plain ground: near 1 for frames and text.
     fidelity: mean correlation of what agrees, AGREES to 1: photos of alike things agree, but not in everything.
     agrees: (h, w) flags over the reference's small picture; overlap: the same, where both are.
     """
@@ -91,7 +91,8 @@ def agree(plane: Plane, matrix: Doubles, thumbnail: Plane) -> Agreement:
 
 
 def lay(plane: Plane, matrix: Doubles, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    """A plane seen through a map, as (h, w) float32 of `size` (w, h); and 1 where it is seen, 0 outside. Averaged where it shrinks."""
+    """A plane seen through a map, as (h, w) float32 of `size` (w, h); and 1 where it is seen, 0 outside. Averaged where it
+    shrinks."""
     import cv2
 
     height, width = plane.shape

@@ -1,6 +1,7 @@
 """Two sets of local features: is there one map that takes many features of the query to their like in the reference?
 
-In: the features of a query and of a reference. Out: an `Alignment` or null. Pure, and without chance: each pair of like features says
+In: the features of a query and of a reference. Out: an `Alignment` or null. Pure, and without chance: each pair of like
+features says
 by its places, scales and angles how all of the query would lie on the reference, so that every pair is tried, mirrored and not,
 and the map with the most pairs behind it is fitted to them. So there is no sampling, and the same input gives the same map.
 """
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.copies.index import hamming
-from vision.copies.local import LocalFeatures
+from vision.copies.local import BITS, LocalFeatures
 
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -47,9 +48,11 @@ APART = 4.0
 class Alignment:
     """How a query lies on a reference.
 
-    matrix: (3, 3) float64, pixels of the query's described plane to those of the reference's, affine or a homography. mirrored: it
+    matrix: (3, 3) float64, pixels of the query's described plane to those of the reference's, affine or a homography.
+    mirrored: it
     turns left to right. query, reference: (k,) places of the features that agree with it. support: how many places apart agree;
-    detail: how many of these show more than two tones, so that they are neither text nor a flat drawing.
+    detail: how many of these show more than two tones, so that they are neither text nor a flat drawing. bits: the median by
+    which their bits differ; off: the median, in pixels of the reference, by which the map misses them.
     """
 
     matrix: Doubles
@@ -58,6 +61,8 @@ class Alignment:
     reference: Numbers
     support: int
     detail: int
+    bits: float
+    off: float
 
 
 def align(query: LocalFeatures, reference: LocalFeatures) -> Alignment | None:
@@ -83,7 +88,7 @@ def align(query: LocalFeatures, reference: LocalFeatures) -> Alignment | None:
             matrix, kept = found
             support = min(_apart(from_xy[kept]), _apart(to_xy[kept]))
             if support >= LEAST_PAIRS and (best is None or support > best.support):
-                best = Alignment(matrix, mirrored, first[kept], second[kept], support, 0)
+                best = Alignment(matrix, mirrored, first[kept], second[kept], support, 0, BITS / 2, ROUGH)
     return None if best is None else refined(query, reference, best)
 
 
@@ -117,8 +122,8 @@ def refined(query: LocalFeatures, reference: LocalFeatures, rough: Alignment) ->
     bent = _homography(from_xy, to_xy[second])
     if bent is not None and np.median(_off(bent, from_xy, to_xy[second])) < BENT_GAIN * np.median(error):
         matrix, error = bent, _off(bent, from_xy, to_xy[second])
-    kept = error < FIT_WITHIN[-1]
-    kept &= hamming(query.rows["bits"][first], reference.rows["bits"][second]) <= SURE_DISTANCE
+    distance = hamming(query.rows["bits"][first], reference.rows["bits"][second])
+    kept = (error < FIT_WITHIN[-1]) & (distance <= SURE_DISTANCE)
     first, second = first[kept], second[kept]
     if len(first) < LEAST_PAIRS:
         return rough
@@ -130,6 +135,8 @@ def refined(query: LocalFeatures, reference: LocalFeatures, rough: Alignment) ->
         second,
         _both_apart(query, reference, first, second),
         _both_apart(query, reference, first[detailed], second[detailed]),
+        float(np.median(distance[kept])),
+        float(np.median(error[kept])),
     )
 
 

@@ -1,7 +1,7 @@
 """Candidates that stand become hits: the edit named, with a probability, one for each source, best first.
 
-In: evidence and maps, or, where only hashes are known, arrays of candidates. Out: `Hit`s. Pure. `CopyClaim`s are made of hits where
-names are known: in the scan and in the index on disk.
+In: evidence and maps, or, where only hashes are known, arrays of candidates. Out: `Hit`s. Pure. `CopyClaim`s are made of hits
+where names are known: in the scan and in the index on disk.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision.copies.agree import AGREES
 from vision.copies.align import project
 from vision.copies.hashes import ORIENTATIONS
 from vision.copies.verify import PLAIN, Evidence
@@ -42,6 +43,7 @@ class Hit:
 
     entry: its number among the references. transform: (3, 3) row by row, pixels of the picture at full scale to those of the
     source. box, source_box: around what both show, xyxy pixels at full scale. coverage: share of the source that is seen.
+    identical: the same bytes.
     """
 
     entry: int
@@ -52,6 +54,7 @@ class Hit:
     box: Box | None = None
     source_box: Box | None = None
     coverage: float | None = None
+    identical: bool = False
 
     def to_claim(
         self,
@@ -84,21 +87,65 @@ class Hit:
         )
 
 
+FEATURES = (
+    "detail",
+    "support",
+    "share",
+    "fidelity",
+    "windows",
+    "ground",
+    "covered",
+    "distance",
+    "bits",
+    "off",
+    "detail * share",
+    "detail * fidelity",
+    "share * fidelity",
+    "share * distance",
+    "share * bits",
+    "detail * bits",
+    "detail * off",
+    "detail * detail",
+)
+
+
 def evidence_features(evidence: Evidence) -> Doubles:
-    """(8,) float64: evidence as the logistic model takes it (`calibration.json` has a weight for each)."""
-    share = min(max(evidence.share, 0.02), 0.98)
+    """(18,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
+
+    Counts and pixels by their logarithm (of one more), shares by their log odds, bits in halves of a byte, distance in halves of
+    a hash; covered is the larger one of the shares of the two pictures that the overlap covers.
+    """
+    detail, support = math.log1p(evidence.detail), math.log1p(evidence.support)
+    share = _log_odds(evidence.share, 0.02, 0.98)
+    fidelity = _log_odds((evidence.fidelity - AGREES) / (1 - AGREES), 0.05, 0.97)
+    distance, bits, off = min(evidence.distance, 128) / 128, evidence.bits / 16, math.log1p(evidence.off)
     return np.array(
         [
-            math.log1p(evidence.detail),
-            math.log1p(evidence.support),
-            math.log(share / (1 - share)),
+            detail,
+            support,
+            share,
+            fidelity,
             math.log1p(evidence.windows),
             evidence.ground,
             max(evidence.here, evidence.there),
-            math.log1p(evidence.detail) * math.log(share / (1 - share)),
-            min(evidence.distance, 128) / 128,
+            distance,
+            bits,
+            off,
+            detail * share,
+            detail * fidelity,
+            share * fidelity,
+            share * distance,
+            share * bits,
+            detail * bits,
+            detail * off,
+            detail * detail,
         ]
     )
+
+
+def _log_odds(share: float, least: float, most: float) -> float:
+    share = min(max(share, least), most)
+    return math.log(share / (1 - share))
 
 
 def probability_of(evidence: Evidence) -> float:
@@ -113,14 +160,16 @@ def bar() -> float:
     return float(_calibration()["local"]["bar"])
 
 
-def hit_of(entry: int, evidence: Evidence, matrix: Doubles, size: tuple[int, int], source: tuple[int, int]) -> Hit:
-    """A hit from its evidence. matrix: (3, 3), full-scale pixels of a picture of (w, h) `size` to those of the source."""
+def hit_of(
+    entry: int, distance: int, probability: float, matrix: Doubles, size: tuple[int, int], source: tuple[int, int]
+) -> Hit:
+    """A hit by its map. matrix: (3, 3), full-scale pixels of a picture of (w, h) `size` to those of the source."""
     box, source_box, here, there = overlap(matrix, size, source)
     return Hit(
         entry,
         name_edit(matrix, size, source, here, there),
-        evidence.distance,
-        round(probability_of(evidence), 4),
+        distance,
+        round(probability, 4),
         tuple(round(float(v), 9) for v in (matrix / matrix[2, 2]).ravel()),
         box,
         source_box,
@@ -140,8 +189,8 @@ def overlap(
     whole = abs(float(cv2.contourArea(corners)))
     if shared is None or area <= 0 or whole <= 0:
         return None, None, 0.0, 0.0
-    there = np.asarray(shared, dtype=np.float64).reshape(-1, 2)
-    here = project(np.linalg.inv(matrix), there)
+    there: Doubles = np.asarray(shared, dtype=np.float64).reshape(-1, 2)
+    here = project(np.asarray(np.linalg.inv(matrix), dtype=np.float64), there)
     return (
         _around(here, size),
         _around(there, source),
@@ -153,7 +202,8 @@ def overlap(
 def name_edit(matrix: Doubles, size: tuple[int, int], source: tuple[int, int], here: float, there: float) -> str:
     """What was done to the source, in words joined by "+"; "same" when its pixels lie where they were.
 
-    mirror (left to right, before any turn), rotateN (clockwise, whole degrees), crop (less than WHOLE of the source is there), inset
+    mirror (left to right, before any turn), rotateN (clockwise, whole degrees), crop (less than WHOLE of the source is there),
+    inset
     or frame (the source is a small part, or not quite all, of the picture), stretch (its shape changed), tilt (seen at an angle).
     """
     affine, tilted = _affine_part(matrix, size, source)
@@ -209,12 +259,12 @@ def hash_hits(
 
     An entry that stands in several orientations counts in its nearest one; a picture that is its own mirror image is "same".
     """
-    first = np.lexsort((orientation, distance, entry))
+    first = np.lexsort((orientation, distance, ~identical, entry))
     _, best = np.unique(entry[first], return_index=True)
     best = first[best]
     sure = probabilities(distance[best], plain[best], identical[best])
     return [
-        Hit(int(entry[i]), ORIENTATIONS[orientation[i]], int(distance[i]), float(p))
+        Hit(int(entry[i]), ORIENTATIONS[orientation[i]], int(distance[i]), float(p), identical=bool(identical[i]))
         for i, p in zip(best, sure, strict=True)
     ]
 
@@ -225,7 +275,8 @@ def ordered(hits: list[Hit], limit: int | None) -> list[Hit]:
 
 
 def probabilities(distance: Numbers, plain: Numbers, identical: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """How often a claim by hashes alone is right, for (k,) distances in bits, percent of plain ground (the higher one) and same bytes.
+    """How often a claim by hashes alone is right, for (k,) distances in bits, percent of plain ground (the higher one) and
+    same bytes.
 
     Read from `calibration.json`, which says how it was measured and for which share of copies among the pictures it holds.
     """

@@ -50,8 +50,6 @@ LOOKED_AT, MOST_NEAR = 47, 12
 CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
 # Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
 KEPT = struct.Struct("<II16s")
-# Said of an entry that kept no features: hashes alone decide.
-UNKNOWN = object()
 
 Rows = npt.NDArray[np.void]
 Bits = npt.NDArray[np.uint8]
@@ -108,32 +106,67 @@ class Entries:
         if query.flat or not len(self):
             return []
         near = self._near(query, max(radius, LOOKED_AT), alive)
-        hits = {hit.entry: hit for hit in self._by_hash(query, near, radius)}
+        by_hash = {hit.entry: hit for hit in self._by_hash(query, near, radius)}
         orientations = _nearest_orientations(near)
-        listed = list(dict.fromkeys([*hits, *list(orientations)[:MOST_NEAR]]))
-        examined = set()
-        for number in listed:
-            if hits.get(number) is not None and hits[number].distance == 0 and hits[number].probability == 1:
-                continue  # the same bytes: there is nothing to examine
-            found = self._examine(query, number, orientations[number])
-            if found is not UNKNOWN:
-                examined.add(number)
-                hits.pop(number, None)
-                if found is not None:
-                    hits[number] = found
+        hits: dict[int, Hit] = {}
+        nearest = list(dict.fromkeys([*by_hash, *list(orientations)[:MOST_NEAR]]))
+        # of a picture that an index holds a thousand times the first few are enough
+        for number in nearest if limit is None else nearest[: 2 * limit + MOST_NEAR]:
+            hit = self._hit(query, number, orientations[number], by_hash.get(number))
+            if hit is not None:
+                hits[number] = hit
         failures = 0
-        wanted = [(n, 0.0) for n in range(len(self))] if every else self._by_words(query, alive)
-        for number, votes in wanted:
-            if number in examined or (number in hits and votes > 0):
+        looked_at = set(nearest)
+        for number in range(len(self)) if every else self._by_words(query, alive):
+            if number in looked_at:
                 continue
-            if failures >= GIVE_UP:
+            hit = self._hit(query, number, None, None)
+            failures = failures + 1 if hit is None else 0
+            if hit is not None:
+                hits[number] = hit
+            elif failures >= GIVE_UP:
                 break
-            found = self._examine(query, number, None)
-            if isinstance(found, Hit):
-                hits[number], failures = found, 0
-            else:
-                failures += 1
         return claims.ordered(list(hits.values()), limit)
+
+    def _hit(self, query: CopyDescription, number: int, orientation: int | None, by_hash: Hit | None) -> Hit | None:
+        """What can be claimed of an entry: by what agrees, or by its hash where that is all there is, or where most agrees."""
+        if by_hash is not None and by_hash.identical:
+            return by_hash
+        reference = self._reference(number)
+        if reference is None:
+            return by_hash
+        examined = self.examine(query, number, reference, orientation)
+        if examined is None:
+            return None
+        probability = claims.probability_of(examined.evidence)
+        if by_hash is not None and examined.evidence.share >= verify.MOST_AGREES:
+            probability = max(probability, by_hash.probability)
+        elif probability < claims.bar():
+            return None
+        row = self[number]
+        size, source = (query.width, query.height), (int(row["width"]), int(row["height"]))
+        there = (reference.features.width, reference.features.height)
+        matrix = (
+            verify.scaling(there, source)
+            @ examined.matrix
+            @ verify.scaling(size, (query.local.width, query.local.height))
+        )
+        return claims.hit_of(number, examined.evidence.distance, probability, matrix, size, source)
+
+    def examine(
+        self, query: CopyDescription, number: int, reference: Reference, orientation: int | None
+    ) -> verify.Examined | None:
+        """The evidence that a picture is a copy of an entry; null when no map lays the one on the other."""
+        distance = int(hamming(query.hashes, self._index.hash(number)[None]).min())
+        return verify.examine(query.local, reference, distance, orientation)
+
+    def candidates(
+        self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None = None
+    ) -> list[tuple[int, int | None]]:
+        """Entries worth a look, best first, and the orientation in which the hash is near: by hashes, then by words."""
+        near = _nearest_orientations(self._near(query, LOOKED_AT, alive))
+        by_words = self._by_words(query, alive)
+        return [(n, near.get(n)) for n in dict.fromkeys([*list(near)[:MOST_NEAR], *by_words])]
 
     def _near(self, query: CopyDescription, radius: int, alive: npt.NDArray[np.bool_] | None) -> _Near:
         orientation, entry, distance = self._index.within(query.hashes, radius)
@@ -158,29 +191,9 @@ class Entries:
         stands = verify.stands(quality, plain, content, identical)
         return claims.hash_hits(orientation[stands], entry[stands], distance[stands], plain[stands], identical[stands])
 
-    def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[tuple[int, float]]:
+    def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[int]:
         found = self.words.candidates(query.local, CANDIDATES, alive=alive)
-        return [(int(n), float(v)) for n, v in zip(found.entries, found.votes, strict=True) if v >= LEAST_VOTES]
-
-    def _examine(self, query: CopyDescription, number: int, orientation: int | None) -> Hit | object | None:
-        """A hit when the picture and the entry agree; null when they do not; UNKNOWN when the entry kept no features."""
-        reference = self._reference(number)
-        if reference is None:
-            return UNKNOWN
-        row = self[number]
-        known = self._index.hash(number)
-        distance = int(hamming(query.hashes, known[None]).min())
-        examined = verify.examine(query.local, reference, distance, orientation)
-        if examined is None or claims.probability_of(examined.evidence) < claims.bar():
-            return None
-        size, source = (query.width, query.height), (int(row["width"]), int(row["height"]))
-        there = (reference.features.width, reference.features.height)
-        matrix = (
-            verify.scaling(there, source)
-            @ examined.matrix
-            @ verify.scaling(size, (query.local.width, query.local.height))
-        )
-        return claims.hit_of(number, examined.evidence, matrix, size, source)
+        return [int(number) for number in found.entries[found.votes >= LEAST_VOTES]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,8 @@
 In: a grey plane. Out: `Keypoints`, the surest first. Pure. All scales lie in one tall picture, one below the other, so that
 smoothing, corner response and sampling are one call each.
 
-A corner is a local maximum of the smaller eigenvalue of the gradients' covariance (Shi and Tomasi, Good Features to Track, 1994). They
+A corner is a local maximum of the smaller eigenvalue of the gradients' covariance (Shi and Tomasi, Good Features to Track,
+1994). They
 are taken by their rank within cells of a grid, as text or a caption would otherwise have all of them. Each patch is turned by the
 direction from its corner to its centre of brightness (Rosin 1999; ORB: Rublee et al. 2011).
 """
@@ -30,8 +31,8 @@ BORDER = 9
 LEAST_SIDE = 48
 # Cells of the grid, in pixels of each scale.
 CELL = 36
-# Corner response (of Sobel gradients over 5 x 5 pixels, in OpenCV's scaling) under which there is only noise.
-LEAST_RESPONSE = 1e-4
+# Corner response under which there is only noise.
+LEAST_RESPONSE = 208.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,7 @@ def find_keypoints(plane: Plane, count: int) -> Keypoints:
     for level, top in zip(levels, tops, strict=False):
         tall[top : top + level.shape[0], : level.shape[1]] = level
     tall = np.asarray(cv2.GaussianBlur(tall, (3, 3), 0), dtype=np.uint8)
-    response = np.asarray(cv2.cornerMinEigenVal(tall, 5, ksize=3), dtype=np.float32)
+    response = _response(tall)
     peaks = (response >= cv2.dilate(response, np.ones((5, 5), dtype=np.uint8))) & (response > LEAST_RESPONSE)
     for level, top in zip(levels, tops, strict=False):
         height, width = level.shape
@@ -99,6 +100,29 @@ def _levels(plane: Plane) -> tuple[list[Plane], Numbers]:
         source = levels[max(0, len(levels) - 2)]
         levels.append(np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), dtype=np.uint8))
     return levels, np.cumsum([0] + [level.shape[0] for level in levels])
+
+
+def _response(tall: Plane) -> Floats:
+    """(h, w) float32: twice the smaller eigenvalue of the covariance of Sobel gradients, their mean over 5 x 5 pixels.
+
+    As OpenCV's cornerMinEigenVal, which scales gradients down so far that plain ground ends in numbers under the smallest normal
+    one, and then takes 4 ms instead of 1.
+    """
+    import cv2
+
+    across, down = cv2.spatialGradient(tall)
+    a, b, c = (
+        np.asarray(cv2.boxFilter(cv2.multiply(one, other, dtype=cv2.CV_32F), -1, (5, 5)), dtype=np.float32)
+        for one, other in ((across, across), (down, down), (across, down))
+    )
+    trace = a + b
+    a -= b
+    a *= a
+    c *= c
+    c *= 4
+    a += c
+    trace -= np.sqrt(a, out=a)
+    return trace
 
 
 def _spread(level: Numbers, row: Numbers, column: Numbers, strength: Floats, count: int) -> Numbers:

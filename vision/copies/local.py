@@ -1,4 +1,5 @@
-"""A picture becomes a few hundred local features and a small grey picture: what is left of it when it was cropped, framed, turned.
+"""A picture becomes a few hundred local features and a small grey picture: what is left of it when it was cropped, framed,
+turned.
 
 In: a decoded `Picture`. Out: `LocalFeatures` of about 6 kB, which come back from bytes as they were. The patches around corners
 are encoded by a small network (`weights/copies`, trained on edited pairs) to 128 bits that a mirrored patch shares; their first
@@ -63,7 +64,8 @@ class LocalFeatures:
     @property
     def xy(self) -> Floats:
         """(n, 2) float32 pixels of the described plane."""
-        return np.stack([self.rows["x"], self.rows["y"]], axis=1).astype(np.float32) / _PLACES
+        places = np.stack([self.rows["x"], self.rows["y"]], axis=1).astype(np.float32)
+        return np.asarray(places / np.float32(_PLACES), dtype=np.float32)
 
     @property
     def level(self) -> npt.NDArray[np.uint8]:
@@ -88,7 +90,7 @@ class LocalFeatures:
     def words(self) -> Numbers:
         """(n,) the word of each feature, under 2 ** 20."""
         first = self.rows["bits"][:, :3].astype(np.int64)
-        return (first[:, 0] << 12) | (first[:, 1] << 4) | (first[:, 2] >> 4)
+        return np.asarray((first[:, 0] << 12) | (first[:, 1] << 4) | (first[:, 2] >> 4), dtype=np.int64)
 
     def probes(self, count: int) -> Numbers:
         """(n, count) words that each feature may have in an edited copy, its own first: with the least certain bits turned over.
@@ -96,13 +98,14 @@ class LocalFeatures:
         Of features that were read back any bit may be the least certain one: each is tried alone, so there are up to 21 words.
         """
         if self.certainty is None:
-            return self.words()[:, None] ^ np.concatenate([[0], np.int64(1) << np.arange(WORD_BITS)])
+            alone = np.concatenate([np.zeros(1, dtype=np.int64), np.int64(1) << np.arange(WORD_BITS)])
+            return np.asarray(self.words()[:, None] ^ alone, dtype=np.int64)
         least = np.argsort(self.certainty, axis=1, kind="stable")[:, :_UNSURE_BITS]
         cost = np.take_along_axis(self.certainty, least, axis=1) @ _FLIPS.T
         best = np.argsort(cost, axis=1, kind="stable")[:, :count]
         masks = np.int64(1) << (WORD_BITS - 1 - least)
         turned = (_FLIPS[best].astype(np.int64) * masks[:, None, :]).sum(axis=2)
-        return self.words()[:, None] ^ turned
+        return np.asarray(self.words()[:, None] ^ turned, dtype=np.int64)
 
 
 # Which of the least certain bits to turn over, at most three at once.
@@ -194,7 +197,8 @@ class Reference:
         return cls(LocalFeatures(rows, width, height), np.asarray(thumbnail, dtype=np.uint8))
 
     def as_query(self) -> LocalFeatures:
-        """The same features as a query: coarser than those of the picture itself, as its plane is only the thumbnail, enlarged."""
+        """The same features as a query: coarser than those of the picture itself, as its plane is only the thumbnail,
+        enlarged."""
         import cv2
 
         size = self.features.width, self.features.height

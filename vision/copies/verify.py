@@ -1,12 +1,14 @@
 """A candidate was found; what must agree before it may be called a copy?
 
-In: the query, what a candidate kept. Out: `Evidence`. Pure. Local features have to lie on one another by one map, and under that map
+In: the query, what a candidate kept. Out: `Evidence`. Pure. Local features have to lie on one another by one map, and under
+that map
 what both show has to agree wherever they show something: corners alone agree also between different pictures in the same frame,
 with the same caption, sticker or logo. So the evidence says how many places agree, how many of these are neither text nor a flat
 drawing, and how much of all that is seen agrees.
 
 Where only hashes are known (lists of others), two things are asked: that the hash is evidence at all (PDQ's quality), and, where
-most of a picture is one plain ground, that what stands on the ground agrees as well. The hash of a whole page with a small mark on
+most of a picture is one plain ground, that what stands on the ground agrees as well. The hash of a whole page with a small
+mark on
 it says little more than where the mark is: of 2,000 different marks of 100 px on a white page of 400 px, 3,687 pairs lie within
 31 bits in one of the eight orientations, whatever their quality.
 """
@@ -19,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.copies.agree import agree
-from vision.copies.align import Alignment, align, refined
+from vision.copies.align import ROUGH, Alignment, align, refined
 from vision.copies.hashes import ORIENTATIONS
-from vision.copies.local import LocalFeatures, Reference
+from vision.copies.local import BITS, LocalFeatures, Reference
 
 # ThreatExchange (pdq/README): match at 31 of 256 bits and less, discard hashes of quality 49 and less.
 RADIUS = 31
@@ -31,7 +33,10 @@ MIN_QUALITY = 50
 PLAIN = 50
 # What both show agrees in so much that no other map has to be looked for.
 ALL_AGREES = 0.9
-# Of the 876 pairs with a plain ground that lie within 63 bits (`benchmarks/copies_calibration.py`) none has its contents within 31.
+# A hash that stands is not contradicted by a look at everything when so much agrees.
+MOST_AGREES = 0.8
+# Of the 876 pairs with a plain ground that lie within 63 bits (`benchmarks/copies_calibration.py`) none has its contents
+# within 31.
 CONTENT_RADIUS = 31
 
 Flags = npt.NDArray[np.bool_]
@@ -44,6 +49,8 @@ class Evidence:
     """What speaks for a copy.
 
     support: places apart whose features agree with one map; detail: those of them that are neither text nor flat drawing.
+    bits: the median of 128 by which these features differ; off: the median of pixels, of a picture of 400, by which the map
+    misses them. Two photos of alike things are further off than copies.
     share: of what either picture shows in the overlap, the part that agrees, 0 to 1; windows: how much that is, in windows of
     9 x 9 pixels of a picture of 128; ground: of what agrees, the share that is one plain tone; fidelity: the mean correlation of
     what agrees, 0.6 to 1.
@@ -53,6 +60,8 @@ class Evidence:
 
     support: int
     detail: int
+    bits: float
+    off: float
     share: float
     windows: float
     ground: float
@@ -91,7 +100,7 @@ def _whole(query: LocalFeatures, reference: LocalFeatures, orientation: int) -> 
     """All of the one on all of the other, with the features that agree with it, if any do."""
     matrix = whole_map(orientation, (query.width, query.height), (reference.width, reference.height))
     mirrored = "mirror" in ORIENTATIONS[orientation]
-    return refined(query, reference, Alignment(matrix, mirrored, _NOTHING, _NOTHING, 0, 0))
+    return refined(query, reference, Alignment(matrix, mirrored, _NOTHING, _NOTHING, 0, 0, BITS / 2, ROUGH))
 
 
 def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distance: int) -> Examined:
@@ -102,6 +111,8 @@ def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distanc
     evidence = Evidence(
         found.support,
         found.detail,
+        found.bits,
+        found.off,
         seen.share,
         seen.windows,
         seen.ground,
@@ -138,7 +149,7 @@ def whole_map(orientation: int, size: tuple[int, int], to: tuple[int, int]) -> D
     if transpose:
         turned = np.array([[0, 1.0, 0], [1.0, 0, 0], [0, 0, 1.0]]) @ turned
         width, height = height, width
-    return scaling((width, height), to) @ turned
+    return np.asarray(scaling((width, height), to) @ turned, dtype=np.float64)
 
 
 def stands(

@@ -1,7 +1,8 @@
 """Which references have many words of a query, turned and scaled alike? An inverted file that grows.
 
 In: the local features of references, one after the other; a query's. Out: candidates, best first. Each feature is a posting
-under its word: the number of its entry, its angle and its scale. New postings go into chains in memory; every `RUN_ENTRIES` entries the
+under its word: the number of its entry, its angle and its scale. New postings go into chains in memory; every `RUN_ENTRIES`
+entries the
 chains become a run: arrays sorted by word, which may lie in files and be mapped. Runs of about one size are merged, so that there
 are few. Nothing here is the truth: all of it can be made again from what the references kept.
 
@@ -73,7 +74,8 @@ class Run:
 
     def words(self) -> Numbers:
         """(n,) the word of each posting."""
-        return np.repeat(np.arange(WORDS), np.diff(self.starts.astype(np.int64)))
+        starts = self.starts.astype(np.int64)
+        return np.repeat(np.arange(WORDS), starts[1:] - starts[:-1])
 
     def find(self, words: Numbers) -> tuple[Numbers, npt.NDArray[np.void]]:
         """All postings of (k,) words: which word, and the posting."""
@@ -119,6 +121,12 @@ class WordIndex:
         self.runs: list[Run] = []
         self.folder = folder
         self._count = 0
+        # the postings that wait for a run: the last one of each word, and of each posting the one before it and its word
+        self._heads: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self._next: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self._words: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self._postings: npt.NDArray[np.void] = np.zeros(0, dtype=POSTING)
+        self._used = self._chained = 0
         self._start_chains()
 
     def __len__(self) -> int:
@@ -246,9 +254,9 @@ class WordIndex:
 
     def _start_chains(self) -> None:
         self._heads = np.full(WORDS, -1, dtype=np.int32)
-        self._postings = np.zeros(1 << 12, dtype=POSTING)
         self._next = np.zeros(1 << 12, dtype=np.int32)
         self._words = np.zeros(1 << 12, dtype=np.int32)
+        self._postings = np.zeros(1 << 12, dtype=POSTING)
         self._used = self._chained = 0
 
 
