@@ -674,11 +674,6 @@ def _mapped(path: Path, dtype: np.dtype[Any], size: int) -> npt.NDArray[Any]:
     return np.memmap(path, dtype=dtype, mode="r", shape=(size,)) if size else np.zeros(0, dtype=dtype)
 
 
-def _mapped(path: Path, size: int) -> Text:
-    """The first bytes of a file, on disk until they are looked at."""
-    return np.memmap(path, dtype=np.uint8, mode="r", shape=(size,)) if size else np.zeros(0, dtype=np.uint8)
-
-
 def _append(path: Path, end: int, data: bytes) -> None:
     """Write at `end`, cut what is behind, and sync. What lay there was never committed."""
     with path.open("r+b" if path.exists() else "x+b") as file:
