@@ -34,6 +34,7 @@ from vision.evaluate.copies.battery import read_battery
 
 OUT = Path(__file__).resolve().parents[1] / "vision" / "copies" / "calibration.json"
 RIDGE = 1.0
+REFERENCES = []
 # A claim accuses somebody: one in twenty may be wrong where copies are as frequent as among the candidates here.
 LEAST_BAR = 0.95
 # No evidence of this kind is surer than what was seen wrong once in so many candidates.
@@ -59,7 +60,6 @@ def candidates_of(job):
 
 def evidence_of(queries, paths, what):
     """(query, number, evidence) of every candidate; every second query is looked at closely, as a search does, not as a scan."""
-    global REFERENCES  # inherited by the processes that are forked next
     console, forked = Console(stderr=True), multiprocessing.get_context("fork")
     with forked.Pool() as pool:
         made = list(track(pool.imap(kept_of, paths, 8), f"{what}: references", total=len(paths), console=console))
@@ -68,7 +68,7 @@ def evidence_of(queries, paths, what):
     entries.add(*entry_rows([row[:4] for row in made]))
     for reference in kept:
         entries.words.add(reference.features)
-    REFERENCES = entries, kept
+    REFERENCES[:] = [entries, kept]  # inherited by the processes that are forked next
     jobs = [(path, number % 2 == 0) for number, path in enumerate(queries)]
     with forked.Pool() as pool:
         found = pool.imap(candidates_of, jobs, 8)
