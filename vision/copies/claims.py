@@ -33,6 +33,8 @@ WHOLE = 0.93
 INSET = 0.45
 # Degrees, and relative change of shape, that are told.
 TURNED, STRETCHED = 1.0, 1.06
+# From the centres of pixels to their outer edges.
+_HALF = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 # A map that moves a corner by this share of the sides from where the best affine map puts it shows a photo taken at an angle.
 TILTED = 0.02
 
@@ -183,6 +185,8 @@ def overlap(
     """What both pictures show: the box around it in each, and its share of each; nothing and 0 when they do not meet."""
     import cv2
 
+    # maps take centres of pixels to each other, boxes count from outer edges
+    matrix = _HALF @ matrix @ np.linalg.inv(_HALF)
     corners = project(matrix, _corners(size)).astype(np.float32)
     frame = _corners(source).astype(np.float32)
     area, shared = cv2.intersectConvexConvex(corners, frame)
