@@ -48,6 +48,11 @@ MAX_RADIUS = 63
 LOOKED_AT, MOST_NEAR = 47, 12
 # Candidates of the words that are examined, from this many votes on; after so many in a row that fail, the rest is left.
 CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
+# Votes that an entry of this rank has are taken for noise, up to a limit, as all may be copies; a candidate has to have so many
+# times more of them. On the battery 2 % of the copies have less; of pictures that have no source one in ten has more, one in two
+# when it is looked at closely, where examining them is affordable.
+NOISE_RANK, MOST_NOISE = 20, 6.0
+STANDS_OUT, STANDS_OUT_CLOSE = 2.6, 1.7
 # Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
 KEPT = struct.Struct("<II16s")
 
@@ -106,7 +111,7 @@ class Entries:
         if query.flat or not len(self):
             return []
         near = self._near(query, max(radius, LOOKED_AT), alive)
-        by_hash = {hit.entry: hit for hit in self._by_hash(query, near, radius)}
+        by_hash = {hit.entry: hit for hit in claims.ordered(self._by_hash(query, near, radius), None)}
         orientations = _nearest_orientations(near)
         hits: dict[int, Hit] = {}
         nearest = list(dict.fromkeys([*by_hash, *list(orientations)[:MOST_NEAR]]))
@@ -132,7 +137,8 @@ class Entries:
         """What can be claimed of an entry: by what agrees, or by its hash where that is all there is, or where most agrees."""
         if by_hash is not None and by_hash.identical:
             return by_hash
-        reference = self._reference(number)
+        # what is asked by a hash alone, as `CopyIndex.pairs` asks with imported ones, has nothing to lay on anything either
+        reference = None if query.local.plane is None else self._reference(number)
         if reference is None:
             return by_hash
         examined = self.examine(query, number, reference, orientation)
@@ -192,8 +198,10 @@ class Entries:
         return claims.hash_hits(orientation[stands], entry[stands], distance[stands], plain[stands], identical[stands])
 
     def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[int]:
-        found = self.words.candidates(query.local, CANDIDATES, alive=alive)
-        return [int(number) for number in found.entries[found.votes >= LEAST_VOTES]]
+        found = self.words.candidates(query.local, NOISE_RANK + 1, alive=alive)
+        noise = min(float(found.votes[NOISE_RANK]), MOST_NOISE) if len(found.votes) > NOISE_RANK else 0.0
+        least = max(LEAST_VOTES, noise * (STANDS_OUT_CLOSE if query.close else STANDS_OUT))
+        return [int(number) for number in found.entries[found.votes >= least][:CANDIDATES]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
