@@ -70,10 +70,9 @@ class Hit:
     ) -> CopyClaim:
         """The claim for a picture of (width, height) `size` on one of `source_size`.
 
-        Hashes of whole pictures say that all of one is in all of the other, so both boxes are whole; of a source of which
-        nothing but its hash is known (its size is 0) there is no box.
+        Hashes of whole pictures say that all of one is in all of the other, so both boxes are whole; of one of which nothing
+        but its hash is known (its size is 0) there is no box.
         """
-        whole = None if 0 in source_size else _whole(source_size)
         return CopyClaim(
             source=source,
             index=index,
@@ -81,7 +80,7 @@ class Hit:
             distance=self.distance,
             probability=self.probability,
             box=self.box or _whole(size),
-            source_box=self.source_box or whole,
+            source_box=self.source_box or _whole(source_size),
             first_seen=first_seen,
             owner=owner,
             transform=self.transform,
@@ -297,5 +296,5 @@ def _calibration() -> dict[str, Any]:
     return found
 
 
-def _whole(size: tuple[int, int]) -> Box:
-    return (0.0, 0.0, float(size[0]), float(size[1]))
+def _whole(size: tuple[int, int]) -> Box | None:
+    return None if 0 in size else (0.0, 0.0, float(size[0]), float(size[1]))
