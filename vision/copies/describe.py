@@ -17,7 +17,7 @@ class CopyDescription:
     """One picture, as a query and as a reference.
 
     fingerprint, hashes, content_hashes: see `WholeHash`. local: features of its parts. width, height: of the picture at full
-    scale. sha256: hex digest of its bytes.
+    scale. sha256: hex digest of its bytes. close: it was described with more features, as single queries are.
     """
 
     fingerprint: Fingerprint
@@ -27,6 +27,7 @@ class CopyDescription:
     width: int
     height: int
     sha256: str
+    close: bool = False
 
     @property
     def flat(self) -> bool:
@@ -53,4 +54,5 @@ def describe(picture: Picture, *, close: bool = False) -> CopyDescription:
         picture.width,
         picture.height,
         picture.sha256,
+        close,
     )

@@ -24,7 +24,7 @@ from vision.copies.claims import Hit
 from vision.copies.describe import CopyDescription
 from vision.copies.index import HashIndex, hamming
 from vision.copies.local import REFERENCE_COUNT, LocalFeatures, Reference
-from vision.copies.words import WordIndex
+from vision.copies.words import FEWER_PROBES, PROBES, WordIndex
 from vision.errors import UsageError
 from vision.values import CopyClaim, Fingerprint, Result
 
@@ -198,7 +198,7 @@ class Entries:
         return claims.hash_hits(orientation[stands], entry[stands], distance[stands], plain[stands], identical[stands])
 
     def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[int]:
-        found = self.words.candidates(query.local, NOISE_RANK + 1, alive=alive)
+        found = self.words.candidates(query.local, NOISE_RANK + 1, PROBES if query.close else FEWER_PROBES, alive)
         noise = min(float(found.votes[NOISE_RANK]), MOST_NOISE) if len(found.votes) > NOISE_RANK else 0.0
         least = max(LEAST_VOTES, noise * (STANDS_OUT_CLOSE if query.close else STANDS_OUT))
         return [int(number) for number in found.entries[found.votes >= least][:CANDIDATES]]

@@ -25,8 +25,8 @@ Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 # Longest side at which a picture is described, and how many features it may have. A reference keeps the first ones.
-SIDE, COUNT = 400, 300
-REFERENCE_COUNT = 256
+SIDE, COUNT = 320, 240
+REFERENCE_COUNT = 240
 # A single query can afford a closer look: small insets have few pixels.
 CLOSE_SIDE, CLOSE_COUNT = 640, 800
 # Smaller pictures are enlarged to this side, so that thumbnails have corners too; none is enlarged more than fourfold.
@@ -108,9 +108,9 @@ class LocalFeatures:
         return np.asarray(self.words()[:, None] ^ turned, dtype=np.int64)
 
 
-# Which of the least certain bits to turn over, at most three at once.
-_UNSURE_BITS = 8
-_FLIPS = np.array([f for f in itertools.product((0, 1), repeat=_UNSURE_BITS) if sum(f) <= 3], dtype=np.float32)
+# Which of the least certain bits to turn over, at most two at once.
+_UNSURE_BITS = 6
+_FLIPS = np.array([f for f in itertools.product((0, 1), repeat=_UNSURE_BITS) if sum(f) <= 2], dtype=np.float32)
 
 
 def describe_local(picture: Picture, *, close: bool = False) -> LocalFeatures:

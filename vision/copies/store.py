@@ -35,6 +35,7 @@ from vision.copies import claims, decisions, verify
 from vision.copies.decisions import Decisions
 from vision.copies.describe import CopyDescription, describe
 from vision.copies.entries import ENTRY, Entries, entry_rows
+from vision.copies.flood import FloodGuard
 from vision.copies.hashes import turned_hashes
 from vision.copies.local import Reference, encoder_checksum, no_features
 from vision.errors import LibraryError, UsageError
@@ -170,6 +171,7 @@ class CopyIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.resolve().name
+        self._guard = FloodGuard()
         self._forget([])
 
     def _forget(self, names: list[str]) -> None:
@@ -278,7 +280,15 @@ class CopyIndex:
         found = self._entries.find(description, radius, None if len(self._decisions) else limit, self._alive)
         if len(self._decisions):
             found = claims.ordered(self._as_decided(found, description.sha256), limit)
-        return [self._claim(hit, description) for hit in found]
+        made = [self._claim(hit, description) for hit in found]
+        inexact = [claim.source for claim, hit in zip(made, found, strict=True) if not hit.identical]
+        passed = self._guard.pass_on(description.sha256, inexact)
+        return [c for c, hit in zip(made, found, strict=True) if hit.identical or c.source in passed]
+
+    @property
+    def quarantined(self) -> list[str]:
+        """Ids of entries that suddenly matched everything and are claimed no more by this object (see `flood.py`)."""
+        return self._guard.quarantined
 
     def pairs(self) -> Iterator[tuple[str, str, CopyClaim]]:
         """Every claim between two pictures of the index, once: id, id of its source, claim. The later one is the query.

@@ -26,14 +26,14 @@ Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 WORDS = 1 << WORD_BITS
-# Words tried for each feature of a query; each next one finds less and costs as much.
-PROBES = 8
+# Words tried for each feature of a query that is looked at closely, and of any other; each next one finds less and costs as much.
+PROBES, FEWER_PROBES = 8, 4
 # Entries that are kept in chains before they become a run.
 RUN_ENTRIES = 4096
 # A run swallows its neighbour when that is not this many times larger.
 MERGE_RATIO = 3
 # Entries that are looked at more closely: those with the most votes whatever their geometry.
-SHORTLIST = 512
+SHORTLIST = 256
 # Steps of angle and of scale (half octaves) in which votes must agree.
 ANGLES, SCALES = 16, 16
 # Postings of one word beyond which it tells nothing, as a share of all entries, and at least this many.

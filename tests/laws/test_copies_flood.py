@@ -1,0 +1,33 @@
+"""The laws of the guard against floods of claims."""
+
+from vision.copies.flood import FEWEST, RECENT, FloodGuard
+
+
+def test_an_entry_that_everything_matches_is_set_aside_and_named():
+    guard = FloodGuard()
+    passed = [guard.pass_on(f"picture {n}", ["placeholder", f"source {n}"]) for n in range(3 * FEWEST)]
+    assert "placeholder" in passed[0]
+    assert passed[-1] == {f"source {3 * FEWEST - 1}"}
+    assert guard.quarantined == ["placeholder"]
+
+
+def test_a_picture_that_many_have_stolen_is_still_claimed():
+    guard = FloodGuard()
+    for n in range(2 * RECENT):
+        passed = guard.pass_on(f"picture {n}", ["stolen"] if n % 20 == 0 else [])
+        assert bool(passed) == (n % 20 == 0)
+    assert guard.quarantined == []
+
+
+def test_the_same_picture_asked_again_counts_once():
+    guard = FloodGuard()
+    assert all(guard.pass_on("one picture", ["source"]) for _ in range(10 * FEWEST))
+
+
+def test_claims_of_long_ago_are_forgotten():
+    guard = FloodGuard()
+    for n in range(FEWEST - 1):
+        guard.pass_on(f"early {n}", ["source"])
+    for n in range(RECENT):
+        guard.pass_on(f"later {n}", [])
+    assert guard.pass_on("one more", ["source"]) == {"source"}
