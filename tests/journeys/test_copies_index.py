@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vision.copies import CopyIndex
-
 
 def drawn(seed):
     """A picture with enough in it to be told from others."""
@@ -78,7 +76,6 @@ def test_pictures_are_forgotten_by_id_and_their_files_stay(run, place):
     assert found.stdout == "copy.jpg: no copy\n"
 
 
-@pytest.mark.skipif(not hasattr(CopyIndex, "merge"), reason="the index cannot merge yet")
 def test_an_index_takes_another_over_with_its_decisions(run, place):
     run("copies", "add", "copy.jpg", "first/2.png", "--index", "other", cwd=place)
     run("copies", "deny", "copy.jpg", "first/1.png", "--index", "other", cwd=place)
@@ -91,7 +88,6 @@ def test_an_index_takes_another_over_with_its_decisions(run, place):
     assert (row["added"], row["decisions"]) == (4, 1)
 
 
-@pytest.mark.skipif(not hasattr(CopyIndex, "compact"), reason="the index cannot compact yet")
 def test_what_was_deleted_gives_its_room_back(run, place):
     run("copies", "delete", "first/0.png", "first/1.png", "--index", "seen", cwd=place)
     (row,) = rows(run("copies", "compact", "--index", "seen", "--json", cwd=place))
