@@ -48,11 +48,11 @@ MAX_RADIUS = 63
 LOOKED_AT, MOST_NEAR = 47, 12
 # Candidates of the words that are examined, from this many votes on; after so many in a row that fail, the rest is left.
 CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
-# Votes that an entry of this rank has are taken for noise, up to a limit, as all may be copies; a candidate has to have so many
-# times more of them. On the battery 2 % of the copies have less; of pictures that have no source one in ten has more, one in two
-# when it is looked at closely, where examining them is affordable.
-NOISE_RANK, MOST_NOISE = 20, 6.0
-STANDS_OUT, STANDS_OUT_CLOSE = 2.6, 1.7
+# Votes that an entry of this rank has are noise; a candidate has to have so many times more. On the battery 2 % of the copies
+# have
+# less; of pictures that have no source one in ten has more, one in two when it is looked at closely, where that is affordable.
+NOISE_RANK = 100
+STANDS_OUT, STANDS_OUT_CLOSE = 4.2, 3.0
 # Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
 KEPT = struct.Struct("<II16s")
 
@@ -199,7 +199,7 @@ class Entries:
 
     def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[int]:
         found = self.words.candidates(query.local, NOISE_RANK + 1, PROBES if query.close else FEWER_PROBES, alive)
-        noise = min(float(found.votes[NOISE_RANK]), MOST_NOISE) if len(found.votes) > NOISE_RANK else 0.0
+        noise = float(found.votes[NOISE_RANK]) if len(found.votes) > NOISE_RANK else 0.0
         least = max(LEAST_VOTES, noise * (STANDS_OUT_CLOSE if query.close else STANDS_OUT))
         return [int(number) for number in found.entries[found.votes >= least][:CANDIDATES]]
 

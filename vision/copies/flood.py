@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 # Of this many searches, the latest ones, an entry may be claimed by this share. A picture that 37 of 1,000 listings have
 # stolen stays far below; nothing is set aside before FEWEST pictures have claimed it.
-RECENT = 1000
+RECENT = 5000
 SHARE = 0.1
-FEWEST = 50
+FEWEST = 500
 
 
 class FloodGuard:

@@ -25,7 +25,9 @@ Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-WORDS = 1 << WORD_BITS
+# One more than there are: the last one is nobody's.
+WORDS = (1 << WORD_BITS) + 1
+NO_WORD = WORDS - 1
 # Words tried for each feature of a query that is looked at closely, and of any other; each next one finds less and costs as much.
 PROBES, FEWER_PROBES = 8, 4
 # Entries that are kept in chains before they become a run.
@@ -34,6 +36,10 @@ RUN_ENTRIES = 4096
 MERGE_RATIO = 3
 # Entries that are looked at more closely: those with the most votes whatever their geometry.
 SHORTLIST = 256
+# Postings that one search looks at, the rarest words first: some 100 ms.
+MOST_POSTINGS = 2_000_000
+# Words are as rare as they would be among so many entries.
+REFERENCE_SIZE = 1000
 # Steps of angle and of scale (half octaves) in which votes must agree.
 ANGLES, SCALES = 16, 16
 # Postings of one word beyond which it tells nothing, as a share of all entries, and at least this many.
@@ -202,7 +208,7 @@ class WordIndex:
         if not len(query) or not self._count:
             return none
         tried = query.probes(probes)
-        words = tried.ravel()
+        words = self._rarest(tried.ravel())
         found = [run.find(words) for run in self.runs]
         found.append(self._find_chained(words))
         which = np.concatenate([w for w, _ in found])
@@ -210,9 +216,11 @@ class WordIndex:
             return none
         postings = np.concatenate([p for _, p in found])
         frequency = np.bincount(which, minlength=len(words))
-        weight = np.where(
-            frequency > max(COMMON, COMMON_SHARE * self._count), 0.0, 1 / np.sqrt(np.maximum(frequency, 1))
-        )[which]
+        # as rare as a word would be among REFERENCE_SIZE entries, so that votes mean the same in an index of any size
+        rarity = frequency * min(1.0, REFERENCE_SIZE / self._count)
+        weight = np.where(frequency > max(COMMON, COMMON_SHARE * self._count), 0.0, 1 / np.sqrt(np.maximum(rarity, 1)))[
+            which
+        ]
         entry = postings["entry"].astype(np.int64)
         if alive is not None:
             weight = weight * alive[entry]
@@ -235,6 +243,19 @@ class WordIndex:
         )
         best = np.lexsort((short, -votes))[:limit]
         return Candidates(short[best], votes[best])
+
+    def _rarest(self, words: Numbers) -> Numbers:
+        """The words with the most common ones replaced by one that nobody has, so that at most MOST_POSTINGS are looked at."""
+        counts = np.zeros(len(words), dtype=np.int64)
+        for run in self.runs:
+            counts += run.starts[words + 1].astype(np.int64) - run.starts[words]
+        if int(counts.sum()) <= MOST_POSTINGS:
+            return words
+        order = np.argsort(counts, kind="stable")
+        kept = np.cumsum(counts[order]) <= MOST_POSTINGS
+        rare = np.full(len(words), NO_WORD)
+        rare[order[kept]] = words[order[kept]]
+        return rare
 
     def _find_chained(self, words: Numbers) -> tuple[Numbers, npt.NDArray[np.void]]:
         """As `Run.find`, in the chains."""
