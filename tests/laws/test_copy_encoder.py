@@ -11,12 +11,13 @@ pytest.importorskip("albumentations")
 import torch
 
 from vision.copies.keypoints import Keypoints, find_keypoints
-from vision.copies.local import SIDE, grey_plane
+from vision.copies.local import grey_plane
 from vision.errors import DatasetError
 from vision.images import read_picture
 from vision.training.copy_encoder import CopyEncoder, loss_of, measure
 from vision.training.copy_patches import (
     MOST_PAIRS,
+    SIDE,
     Pairs,
     copy_pairs,
     make_pairs,

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.copies.keypoints import STEP, Keypoints, find_keypoints
-from vision.copies.local import SIDE, grey_plane
+from vision.copies.local import grey_plane
 from vision.errors import DatasetError, PictureError
 from vision.images import read_picture
 from vision.training.draw.stock import expand
@@ -39,7 +39,10 @@ COUNT, COPY_COUNT = 500, 900
 MOST_PAIRS = 100
 # Copies of this longest side at most, and no shorter than that: a marketplace's usual pictures after cropping.
 LONGEST, SHORTEST = 900, 60
-# Pictures are read at about twice the side at which they are described, so that a copy may be larger than its source.
+# The longest side at which a picture's own corners are found, in pixels: between those at which references and queries are
+# described. With its scales, its copy's and the half octaves between, a patch is learned at all of them.
+SIDE = 400
+# Pictures are read at twice that side, so that a copy may be larger than its source.
 READ_SIDE = 800
 LEAST_PICTURE = 80
 # Two corners are the same when they lie within two pixels of the finer one's scale and their scales differ by under half an
