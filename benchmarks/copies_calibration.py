@@ -1,4 +1,5 @@
-"""How often a copy claim is right, by distance: makes vision/copies/calibration.json and prints what it rests on.
+"""How often a copy claim by hashes alone is right, by distance: makes that part of vision/copies/calibration.json and prints what
+it rests on. The part for claims by what agrees is made by `copies_evidence.py` and left as it is.
 
 python benchmarks/copies_calibration.py --distinct A.jsonl B.jsonl --other C.jsonl D.jsonl [--marks 2000] [--write]
 
@@ -31,9 +32,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from vision.copies import describe, described
 from vision.copies.entries import MAX_RADIUS
+from vision.copies.hashes import hash_whole
 from vision.copies.index import HashIndex, hamming
+from vision.copies.store import DECODE_SIDE
 from vision.copies.verify import CONTENT_RADIUS, MIN_QUALITY, PLAIN, RADIUS
 from vision.images import read_picture
 
@@ -109,7 +111,7 @@ def marks(n, size):
         page = Image.new("RGBA", (400, 400), "white")
         page.alpha_composite(mark, ((400 - size) // 2,) * 2)
         shape = np.asarray(mark.getchannel("A").resize((40, 40), Image.Resampling.BOX)) > 127
-        yield name, describe(read_picture(page.convert("RGB"))), np.packbits(shape)
+        yield name, hash_whole(read_picture(page.convert("RGB"))), np.packbits(shape)
 
 
 def false_pairs(descriptions, related):
@@ -151,12 +153,12 @@ def copies(paths, plain_only, random):
     found, made = [], 0
     for path in [paths[i] for i in random.permutation(len(paths))[:COPIED]]:
         image = Image.fromarray(read_picture(path).pixels)
-        source = describe(read_picture(image))
+        source = hash_whole(read_picture(image))
         if plain_only != (source.fingerprint.plain >= PLAIN):
             continue
         for name, edit in EDITS.items():
             seed = np.random.default_rng(zlib.crc32(f"{path.name} {name}".encode()))
-            copy = describe(read_picture(jpeg(edit(image, seed), int(seed.integers(75, 95)))))
+            copy = hash_whole(read_picture(jpeg(edit(image, seed), int(seed.integers(75, 95)))))
             made += 1
             whole = int(hamming(copy.hashes[0], source.hashes[0]))
             content = int(hamming(copy.content_hashes[0], source.content_hashes[0]))
@@ -209,7 +211,8 @@ def main():
     cv2.setNumThreads(1)
     listings = [*args.distinct, *args.other]
     groups = np.concatenate([np.full(len(pictures(f)), n) for n, f in enumerate(listings)])
-    descriptions = [described(path) for listing in listings for path in pictures(listing)]
+    files = [path for listing in listings for path in pictures(listing)]
+    descriptions = [hash_whole(read_picture(path, reduce_to=DECODE_SIDE)) for path in files]
     near = false_pairs(descriptions, lambda i, j: groups[i] == groups[j] and groups[i] >= len(args.distinct))
     plain = np.array([d.fingerprint.plain >= PLAIN for d in descriptions])
     pairs = count_pairs(groups, plain, len(args.distinct))
@@ -260,7 +263,7 @@ def main():
     if args.write:
         names = [f.parent.name + "/" + f.name for f in listings]
         command = f"python benchmarks/copies_calibration.py --distinct {shlex.join(names[:2])} --other {shlex.join(names[2:])}"
-        content = {
+        content = json.loads(OUT.read_text(encoding="utf-8")) | {
             "made_by": f"{command} --marks {args.marks} --write",
             "prior_odds": ODDS,
             "evidence": evidence,
