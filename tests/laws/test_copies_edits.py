@@ -118,7 +118,7 @@ def captioned(pixels):
 
 
 HEAVY = pytest.mark.xfail(
-    strict=True, reason="four tenths of the page are the frame: two of 36 pairs are claimed at 0.957"
+    strict=True, reason="four tenths of the page are its frame: most such pairs are claimed, at up to 0.994"
 )
 
 
