@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.stage == "embedder":
         from vision.training.embedder import train_embedder
 
-        made = train_embedder(config, out=out, resume=args.resume)
+        made = train_embedder({"recipe": args.config.name, **config}, out=out, resume=args.resume)
     else:
         from vision.training.calibration import train_calibration
 
