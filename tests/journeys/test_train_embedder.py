@@ -106,7 +106,9 @@ def test_crops_of_a_real_brand_in_a_batch_are_of_different_pictures(config):
     pictures, proxies, brands, sources = data.batch(0, seed=1, size=12, real_share=0.5, photos_per_brand=2)
     assert pictures.shape == (12, 128, 128, 3)
     assert (sources[:6] >= 0).all() and (proxies[:6] == -1).all()
-    assert (sources[6:] == -1).all() and (proxies[6:] >= 0).all()
+    assert (sources[6:] < 0).all() and (proxies[6:] >= 0).all()
+    later = data.batch(1, seed=1, size=12, real_share=0.5, photos_per_brand=2)[3]
+    assert len({*sources[6:], *later[6:]}) == 12, "two drawn crops passed for one picture"
     for i in range(0, 6, 2):
         assert brands[i] == brands[i + 1]
         assert sources[i] != sources[i + 1]
@@ -154,3 +156,26 @@ def test_a_step_lowers_the_loss_on_the_crops_that_it_saw(config, tmp_path):
     batch = [torch.from_numpy(part) for part in run.data.batch(0, seed=1, size=16, real_share=0.25)]
     losses = [run._learn(*batch)[0] for _ in range(8)]
     assert losses[-1] < losses[0]
+
+
+def test_larger_pictures_and_drawn_rivals_give_an_embedder_of_that_size(config, tmp_path):
+    import torch
+
+    from vision.embed.contract import stretch
+    from vision.training.embedder import _Run, embed_pictures, load_training_data, train_embedder
+
+    term = {**config["photos_term"], "drawn": True, "queue": 24}
+    larger = {**config, "size": 160, "photos_term": term, "export": str(tmp_path / "larger"), "recipe": "larger.yaml"}
+    folder = train_embedder(larger, out=tmp_path / "run", resume=False)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    described = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    assert card["preprocessing"]["size"] == described["model_cfg"]["vision_cfg"]["image_size"] == 160
+    assert card["figures"][0]["command"] == "python train.py embedder datasets/larger.yaml"
+
+    run = _Run({**larger, "start": str(folder / "model.safetensors")}, load_training_data(larger), tmp_path)
+    picture = np.random.default_rng(2).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    expected = Embedder.load(folder).embed_images([picture])
+    np.testing.assert_allclose(embed_pictures(run.tower, stretch(picture, 160)[None]), expected, atol=0.02)
+    run._learn(*[torch.from_numpy(part) for part in run.data.batch(0, seed=1, size=8, real_share=0.25)])
+    assert (run.queue.sources[:2] >= 0).all()
+    assert (run.queue.sources[2:8] < -2).all(), "drawn crops are not among the rivals"

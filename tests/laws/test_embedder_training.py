@@ -14,7 +14,7 @@ import torch  # noqa: E402
 from vision.geometry import crop, pad  # noqa: E402
 from vision.training.crops import PADDING, cut_with_spare, plain_crop, vary_crop  # noqa: E402
 from vision.training.embedder import Photos, TrainingData, _photo_loss, _Queue, few_shot_accuracy  # noqa: E402
-from vision.training.tower import Grid4, _HalvedAfter  # noqa: E402
+from vision.training.tower import Grid4, _HalvedAfter, grid_of  # noqa: E402
 
 EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
@@ -100,6 +100,14 @@ def test_mirrored_and_turned_crops_are_the_shares_that_are_asked_for():
     assert light()[0] > 60
     assert light(mirrored=1.0)[0] < -60
     assert abs(light(turned=1.0)[0]) < abs(light(turned=1.0)[1]) or light(turned=1.0)[0] < -60
+
+
+@pytest.mark.parametrize("side", [8, 10, 12])
+def test_a_grid_is_the_averages_of_equal_areas(side):
+    found = torch.rand(2, 3, side, side)
+    fine = np.kron(found.numpy(), np.ones((4, 4)))
+    expected = fine.reshape(2, 3, 4, side, 4, side).mean(axis=(3, 5))
+    np.testing.assert_allclose(grid_of(found).numpy(), expected, atol=1e-6)
 
 
 def test_the_fast_gradient_of_halving_convolutions_is_the_true_one():

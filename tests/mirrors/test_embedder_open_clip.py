@@ -40,7 +40,8 @@ def test_pictures_have_the_vectors_that_torch_gives(model):
     rng = np.random.default_rng(4)
     pictures = [rng.integers(0, 256, (20 + 30 * i, 40, 3), dtype=np.uint8) for i in range(6)]
     pictures.append(np.full((50, 50, 3), 255, np.uint8))
-    inputs = np.stack([stretch(p, 128) for p in pictures]).astype(np.float32) / 127.5 - 1
+    size = weights.load("embedder").card["preprocessing"]["size"]
+    inputs = np.stack([stretch(p, size) for p in pictures]).astype(np.float32) / 127.5 - 1
     with torch.no_grad():
         expected = model.encode_image(torch.from_numpy(inputs.transpose(0, 3, 1, 2).copy()), normalize=True).numpy()
     # the safetensors are half precision

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.stage == "embedder":
         from vision.training.embedder import train_embedder
 
-        made = train_embedder(config, out=out, resume=args.resume)
+        made = train_embedder({"recipe": args.config.name, **config}, out=out, resume=args.resume)
     elif args.stage == "copies":
         from vision.training.copy_encoder import train_copies
 

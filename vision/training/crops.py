@@ -20,7 +20,8 @@ from vision.values import Pixels
 Rgba = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-# Longest side of a drawn logo in pixels. Boxes of real photographs have a median near 60; under 18 nothing is legible.
+# Longest side of a drawn logo in pixels, or the embedder's if that is larger. Boxes of real photographs have a median near 60;
+# under 18 nothing is legible.
 SMALLEST, LARGEST = 18, 128
 PADDING = 0.075  # the share of a box's side that is added on each side, here and in scans: boxes are rarely exact
 SPARE = 0.35  # the surroundings kept around a real box, so that loose boxes and turned crops find pixels
@@ -41,7 +42,7 @@ def draw_crop(artwork: Artwork, grounds: Sequence[Pixels], rng: np.random.Genera
     """
     ink = _recolour(artwork, rng)
     height, width = ink.shape[:2]
-    longest = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
+    longest = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(max(LARGEST, size)))))
     scale = min(
         longest * min(1.7, max(1.0, (max(height, width) / min(height, width)) ** 0.35)) / max(height, width), 1.0
     )
@@ -98,9 +99,10 @@ def vary_crop(
     corners = (corners - centre) @ turn.T + centre
     corners += rng.normal(0, 0.025, (4, 2)).astype(np.float32) * np.array([inner_w, inner_h], np.float32)
     side = max(inner_w, inner_h)
-    longest = float(np.exp(rng.uniform(np.log(SMALLEST * 1.2), np.log(LARGEST * 1.3))))
+    largest = 1.3 * max(LARGEST, size)
+    longest = float(np.exp(rng.uniform(np.log(SMALLEST * 1.2), np.log(largest))))
     if rng.random() < 0.4:  # many boxes are small already: at other sizes, and blurred, too few would be legible
-        longest = LARGEST * 1.3
+        longest = largest
     scale = min(1.0, longest / side)
     if scale < 0.75:  # average before sampling, or thin strokes break up
         crop = cv2.resize(

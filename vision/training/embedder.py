@@ -4,9 +4,9 @@ Every drawing has a proxy, a vector that starts as the drawing's own embedding; 
 must be nearer to its proxy than to any proxy of another brand (cosine softmax with a margin); other proxies of its own brand
 count neither way. Photographs of one brand are also drawn to each other: a crop must be nearer to some crop of its brand in
 another picture than to those of other brands, in the batch and in a queue of earlier ones (supervised contrastive learning with
-a cross-batch memory: all confusable brands are in it). The text tower learns names from the same crops (CLIP's loss), then from
-the finished embeddings of the clean drawings. What works and what does not at this length was tried beforehand; the settings
-that it chose stand in the config.
+a cross-batch memory: all confusable brands are in it); with `photos_term.drawn`, drawn crops take part as photographs do. The
+text tower learns names from the same crops (CLIP's loss), then from the finished embeddings of the clean drawings. What works
+and what does not at this length was tried beforehand; the settings that it chose stand in the config.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TrainingData:
     first, then one proxy for each real brand and kind). names: display name of each brand number. real: the photographed brands
     and kinds. held_out: drawings of brands that training never sees, with their keys. held_out_real: photographed logos of
     others, with their keys. shares: how real crops are varied (see `vary_crop`). grounds: photographs behind drawn crops;
-    test_grounds: others, for the test. patches: crops that show no boxed logo.
+    test_grounds: others, for the test. patches: crops that show no boxed logo. size: side of the embedder's pictures.
     """
 
     artworks: list[Artwork] = field(default_factory=list)
@@ -83,14 +83,15 @@ class TrainingData:
     grounds: list[Pixels] = field(default_factory=list)
     test_grounds: list[Pixels] = field(default_factory=list)
     patches: list[Pixels] = field(default_factory=list)
+    size: int = SIZE
 
     def batch(
         self, step: int, *, seed: int, size: int, real_share: float, photos_per_brand: int = 1
     ) -> tuple[Any, Any, Any, Any]:
-        """Batch number `step`: pictures (n, 128, 128, 3) uint8, proxy, brand and source picture of each.
+        """Batch number `step`: pictures (n, s, s, 3) uint8, proxy, brand and source picture of each.
 
-        proxy: -1 for real crops. source: -1 for drawn ones. photos_per_brand: so many crops of a real brand, of different
-        pictures where it has them.
+        proxy: -1 for real crops. source: negative for drawn ones, each its own. photos_per_brand: so many crops of a real brand,
+        of different pictures where it has them.
         """
         rng = np.random.default_rng([seed, step])
         pictures: list[Pixels] = []
@@ -103,16 +104,16 @@ class TrainingData:
             for i in rng.permutation(len(photos.crops)).tolist():
                 taken.setdefault(photos.pictures[i], i)
             for source, i in list(taken.items())[: min(photos_per_brand, real - len(pictures))]:
-                pictures.append(vary_crop(photos.crops[i], rng, SIZE, **self.shares))
+                pictures.append(vary_crop(photos.crops[i], rng, self.size, **self.shares))
                 proxies.append(-1)
                 brands.append(photos.brand)
                 sources.append(source)
         while len(pictures) < size:
             proxy = int(rng.integers(len(self.artworks)))
-            pictures.append(draw_crop(self.artworks[proxy], self.grounds, rng, SIZE))
+            sources.append(-3 - step * size - len(pictures))
+            pictures.append(draw_crop(self.artworks[proxy], self.grounds, rng, self.size))
             proxies.append(proxy)
             brands.append(self.groups[proxy])
-            sources.append(-1)
         return np.stack(pictures), np.array(proxies), np.array(brands), np.array(sources)
 
 
@@ -145,7 +146,9 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
     Raises DatasetError (missing) when there is no drawing at all, (leaking_split) when an unseen brand got in.
     """
     rng = np.random.default_rng(int(config["seed"]))
-    data = TrainingData(shares={k: float(v) for k, v in config.get("shares", {}).items()})
+    data = TrainingData(
+        shares={k: float(v) for k, v in config.get("shares", {}).items()}, size=int(config.get("size", SIZE))
+    )
     left_out = read_names(config.get("brands_left_out"))
     crops, names = _real_crops(config, left_out, data, rng)
     _load_photos(config, data, rng)
@@ -189,10 +192,10 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
 
 
 def clean_pictures(data: TrainingData) -> Any:
-    """The clean drawings of training as (n, 128, 128, 3) uint8, as the embedder sees them."""
+    """The clean drawings of training as (n, s, s, 3) uint8, as the embedder sees them."""
     from vision.embed.contract import stretch
 
-    return np.stack([stretch(picture, SIZE) for picture in data.clean])
+    return np.stack([stretch(picture, data.size) for picture in data.clean])
 
 
 def to_input(pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
@@ -201,7 +204,7 @@ def to_input(pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 
 def embed_pictures(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> Embeddings:
-    """Unit embeddings (n, d) float32 of prepared pictures (n, 128, 128, 3) uint8, in full precision."""
+    """Unit embeddings (n, d) float32 of prepared pictures (n, s, s, 3) uint8, in full precision."""
     tower.eval()
     with torch.no_grad():
         found = [
@@ -224,10 +227,10 @@ def held_out_accuracy(
     rng = np.random.default_rng(seed)
     trained = np.arange(len(data.clean))[:: max(1, len(data.clean) // others) if others else 1]
     pictures = [data.clean[i] for i in trained] + [c for _, _, c in data.held_out]
-    library = np.stack([stretch(picture, SIZE) for picture in pictures])
+    library = np.stack([stretch(picture, data.size) for picture in pictures])
     keys = [str(data.groups[i]) for i in trained] + [f"held out {k}" for k, _, _ in data.held_out]
     grounds = data.test_grounds or data.grounds
-    queries = np.stack([draw_crop(a, grounds, rng, SIZE) for _, a, _ in data.held_out for _ in range(crops)])
+    queries = np.stack([draw_crop(a, grounds, rng, data.size) for _, a, _ in data.held_out for _ in range(crops)])
     wanted = [f"held out {k}" for k, _, _ in data.held_out for _ in range(crops)]
     nearest = (embed_pictures(tower, queries) @ embed_pictures(tower, library).T).argmax(axis=1)
     return float(np.mean([keys[i] == w for i, w in zip(nearest, wanted, strict=True)]))
@@ -250,7 +253,7 @@ def few_shot_accuracy(
         some = np.random.default_rng(number).permutation(len(photos.crops))[
             : 20 if number < len(data.held_out_real) else 6
         ]
-        crops += [plain_crop(photos.crops[i], SIZE) for i in some]
+        crops += [plain_crop(photos.crops[i], data.size) for i in some]
         pictures += [photos.pictures[i] for i in some]
         keys += [number] * len(some)
     vectors = embed_pictures(tower, np.stack(crops))
@@ -318,7 +321,9 @@ class _Run:
         vectors = [embed_pictures(self.tower, clean_pictures(self.data))]
         rng = np.random.default_rng(0)
         for photos in self.data.real:
-            some = np.stack([vary_crop(photos.crops[i], rng, SIZE) for i in rng.integers(0, len(photos.crops), 8)])
+            some = np.stack(
+                [vary_crop(photos.crops[i], rng, self.data.size) for i in rng.integers(0, len(photos.crops), 8)]
+            )
             vectors.append(embed_pictures(self.tower, some).mean(axis=0, keepdims=True))
         return torch.from_numpy(np.concatenate(vectors)).float()
 
@@ -421,7 +426,8 @@ class _Run:
         if self.queue.size:
             term = self.config["photos_term"]
             scale, margin = float(term["scale"]), float(term["margin"])
-            photos = _photo_loss(vectors[real], brands[real], sources[real], self.queue, scale=scale, margin=margin)
+            some = real if not term.get("drawn") else torch.ones_like(real)
+            photos = _photo_loss(vectors[some], brands[some], sources[some], self.queue, scale=scale, margin=margin)
             loss = loss + float(term["weight"]) * photos
         if self.step % int(self.config["text"]["every"]) == 0:
             loss = loss + float(self.config["text"]["weight"]) * self._name_loss(vectors, brands)
@@ -551,7 +557,7 @@ class _Batches(torch.utils.data.Dataset):
 
 
 class _Queue:
-    """The vectors of the latest real crops with brand and source picture; rows not filled yet have source -2 and brand -2."""
+    """The vectors of the latest crops with brand and source picture; rows not filled yet have source -2 and brand -2."""
 
     def __init__(self, size: int, dimensions: int) -> None:
         self.size, self.at = size, 0
@@ -594,7 +600,7 @@ def _photo_loss(
     scale: float,
     margin: float,
 ) -> torch.Tensor:
-    """Each real crop against those of other pictures, of the batch and of the queue, which then takes the batch.
+    """Each crop against those of other pictures, of the batch and of the queue, which then takes the batch.
 
     Any crop of its brand will do, as in a search among a few photographs: brands have several artworks, which need not come
     together. Crops whose brand has no other picture here count nothing. vectors: (n, d) unit rows.

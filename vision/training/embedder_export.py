@@ -18,7 +18,7 @@ from torch import nn
 from vision import weights
 from vision.embed import Embedder
 from vision.training.onnx_files import halve
-from vision.training.tower import CONFIG, GRID, SIZE, STRIDE, Grid4
+from vision.training.tower import CONFIG, Grid4, grid_of
 from vision.values import Embeddings
 
 if TYPE_CHECKING:
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 TOKENS = 32  # of a text, as the config says
 OPSET = 17
 BACKGROUNDS = 64  # 8, 64 and 256 centroids told photo patches from logos equally well
-PREPROCESSING = {
-    "size": SIZE,
+PREPROCESSING = {  # beside the size
     "colour": "RGB",
     "resize": "stretch: averaged where it shrinks, linear where it grows",
     "mean": [0.5, 0.5, 0.5],
     "std": [0.5, 0.5, 0.5],
-    "layout": "(n, 3, 128, 128) float32",
 }
 # What of the config a card repeats: no folders of the machine that trained.
 _SETTINGS = (
@@ -42,6 +40,7 @@ _SETTINGS = (
     "steps",
     "minutes",
     "steps_done",
+    "size",
     "batch",
     "real_share",
     "scale",
@@ -68,8 +67,8 @@ def export_embedder(model: Any, config: dict[str, Any], data: TrainingData) -> P
     folder.mkdir(parents=True, exist_ok=True)
     model = copy.deepcopy(model).eval()
     tower: Grid4 = model.visual.trunk
-    _write_image(tower, folder / "image.onnx")
-    _write_weights(model, folder)
+    _write_image(tower, folder / "image.onnx", data.size)
+    _write_weights(model, folder, data.size)
     _write_text(model, folder / "text.onnx")
     _write_tokenizer(folder / "tokenizer.json")
     names = ["image.onnx", "text.onnx", "tokenizer.json", "model.safetensors", "open_clip_config.json"]
@@ -84,13 +83,12 @@ def export_embedder(model: Any, config: dict[str, Any], data: TrainingData) -> P
         names.append("background.npy")
     if data.held_out:
         figure = held_out_accuracy(tower, data, seed=1, crops=4)
-        recipe = "embedder_more.yaml" if config.get("start") else "embedder.yaml"
         card["figures"].append(
             {
                 "name": "top-1 of drawn crops of held-out brands among one clean view of every drawing",
                 "value": round(figure, 4),
                 "n": 4 * len(data.held_out),
-                "command": f"python train.py embedder datasets/{recipe}",
+                "command": f"python train.py embedder datasets/{config.get('recipe', 'embedder.yaml')}",
             }
         )
     _write_card(folder, card, names)
@@ -127,16 +125,15 @@ class _Unit(nn.Module):
 
 
 class _Image(nn.Module):
-    """The tower for pictures of one size: its whitening folded away, pooling of a constant window."""
+    """The tower for pictures of one size: its whitening folded away."""
 
     def __init__(self, tower: Grid4) -> None:
         super().__init__()
         self.tower = tower
-        self.window = SIZE // (STRIDE * GRID)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         found = self.tower.blocks(self.tower.bn1(self.tower.conv_stem(x)))
-        return self.tower.head(nn.functional.avg_pool2d(found, self.window).flatten(1))
+        return self.tower.head(grid_of(found).flatten(1))
 
 
 class _Text(nn.Module):
@@ -150,7 +147,7 @@ class _Text(nn.Module):
         return self.model.encode_text(tokens)
 
 
-def _write_image(tower: Grid4, path: Path) -> None:
+def _write_image(tower: Grid4, path: Path, size: int) -> None:
     tower = copy.deepcopy(tower).eval()
     with torch.no_grad():  # the fixed whitening goes into the linear layer
         tower.head.bias -= tower.head.weight @ (tower.grid_mean * tower.grid_scale)
@@ -158,7 +155,7 @@ def _write_image(tower: Grid4, path: Path) -> None:
         tower.grid_mean.zero_()
         tower.grid_scale.fill_(1.0)
     _fix_padding(tower)
-    _to_onnx(_Unit(_Image(tower)), torch.zeros(2, 3, SIZE, SIZE), "pictures", path)
+    _to_onnx(_Unit(_Image(tower)), torch.zeros(2, 3, size, size), "pictures", path)
 
 
 class _EvenSame(nn.Conv2d):
@@ -249,14 +246,16 @@ def _write_tokenizer(path: Path) -> None:
     weights.write_atomically(path, tokenizer.to_str().encode("utf-8"))
 
 
-def _write_weights(model: Any, folder: Path) -> None:
+def _write_weights(model: Any, folder: Path, size: int) -> None:
     """Half-precision safetensors and the config under which open_clip finds them (`local-dir:`)."""
     from safetensors.torch import save
 
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
     weights.write_atomically(folder / "model.safetensors", save(state))
+    described = json.loads(_config_path().read_text(encoding="utf-8"))
+    described["vision_cfg"]["image_size"] = size
     config = {
-        "model_cfg": json.loads(_config_path().read_text(encoding="utf-8")),
+        "model_cfg": described,
         "preprocess_cfg": {
             "mean": PREPROCESSING["mean"],
             "std": PREPROCESSING["std"],
@@ -284,7 +283,7 @@ def _card(config: dict[str, Any], data: TrainingData) -> dict[str, Any]:
         "backbone": "MobileNetV2 1.0, ImageNet (Keras application weights, Apache-2.0)"
         if config.get("backbone")
         else None,
-        "preprocessing": PREPROCESSING,
+        "preprocessing": {"size": data.size, **PREPROCESSING, "layout": f"(n, 3, {data.size}, {data.size}) float32"},
         "text": TEXT,
         "score": "similarity - 0.5 x similarity to the nearest row of background.npy tells logos from other crops",
         "data": {

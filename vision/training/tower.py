@@ -6,6 +6,7 @@ Pooling everything, the usual head, loses where the strokes are: on drawn crops 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,13 @@ from torch import nn
 
 NAME = "vision_mobilenetv2_grid4"
 CONFIG = "vision-logo-256"
-SIZE = 128  # pixels of a picture's side, as the config says
+SIZE = 128  # pixels of a picture's side where nothing else is said; any multiple of 16 will do
 GRID = 4
-STRIDE = 16
 CHANNELS = 96
 
 
 class Grid4(nn.Module):
-    """Pictures (n, 3, 128, 128) scaled to -1..1 become (n, num_classes); with num_classes 0 the whitened grid (n, 1536).
+    """Pictures (n, 3, s, s) scaled to -1..1 become (n, num_classes); with num_classes 0 the whitened grid (n, 1536).
 
     `grid_mean` and `grid_scale` whiten the grid with figures taken once from the untrained features: fixed, not a layer that
     learns, because a BatchNorm without weights after a flatten does not export with a dynamic batch.
@@ -55,12 +55,21 @@ class Grid4(nn.Module):
 
     def forward_grid(self, x: torch.Tensor) -> torch.Tensor:
         """From the frozen part to the whitened grid (n, 1536) float32."""
-        grid = nn.functional.adaptive_avg_pool2d(self.blocks[2:](x), GRID).flatten(1).float()
+        grid = grid_of(self.blocks[2:](x)).flatten(1).float()
         return (grid - self.grid_mean) * self.grid_scale
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embeddings before they are given unit length."""
         return self.head(self.forward_grid(self.forward_frozen(x)))
+
+
+def grid_of(found: torch.Tensor) -> torch.Tensor:
+    """The averages (n, c, 4, 4) of 4 x 4 equal areas of a square (n, c, k, k); cells on a border count by their shares."""
+    side = int(found.shape[-1])  # a tensor while an export traces
+    fine = math.lcm(side, GRID)  # so many that the borders lie between cells
+    if fine > side:
+        found = nn.functional.interpolate(found, size=(fine, fine))
+    return nn.functional.avg_pool2d(found, fine // GRID)
 
 
 class _HalvedAfter(Conv2dSame):
