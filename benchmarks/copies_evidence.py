@@ -13,6 +13,7 @@ figures of held-out pictures are those of `vision evaluate copies`.
 """
 
 import argparse
+import itertools
 import json
 import math
 import multiprocessing
@@ -26,8 +27,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from vision.copies import verify
 from vision.copies.claims import FEATURES, evidence_features
 from vision.copies.entries import Entries, entry_rows
+from vision.copies.index import hamming
 from vision.copies.local import Reference
 from vision.copies.store import described
 from vision.evaluate.copies.battery import read_battery
@@ -35,6 +38,8 @@ from vision.evaluate.copies.battery import read_battery
 OUT = Path(__file__).resolve().parents[1] / "vision" / "copies" / "calibration.json"
 RIDGE = 1.0
 REFERENCES = []
+FRAMES = ("phone", "desktop", "meme", "sticker25", "text25", "letterbox", "border15")
+ALIKE = 20
 # A claim accuses somebody: one in twenty may be wrong where copies are as frequent as among the candidates here.
 LEAST_BAR = 0.95
 # No evidence of this kind is surer than what was seen wrong once in so many candidates.
@@ -87,6 +92,30 @@ def of_battery(folder, photos):
         yield evidence, places.get(query.source) == entry, query.edit, (query.query, sources[entry])
 
 
+def pair_of(job):
+    query, reference = REFERENCES[job[0]], REFERENCES[job[1]]
+    examined = verify.examine(
+        query[0].local, reference[1], int(hamming(query[0].hashes, reference[0].hashes[:1]).min())
+    )
+    return None if examined is None else examined.evidence
+
+
+def of_frames(folder, photos):
+    """Different pictures in one kind of frame, caption or sticker, all pairs of them: nothing is a copy."""
+    battery, forked = read_battery(folder, photos), multiprocessing.get_context("fork")
+    for edit in FRAMES:
+        queries = [q for q in battery.queries if q.edit == edit and q.source is not None][:ALIKE]
+        made = [described(folder / q.query, close=True) for q in queries]
+        kept = [Reference.from_bytes(described(folder / q.query).kept()) for q in queries]
+        REFERENCES[:] = zip(made, kept, strict=True)
+        pairs = list(itertools.permutations(range(len(queries)), 2))
+        with forked.Pool() as pool:
+            found = pool.map(pair_of, pairs, 16)
+        for (one, other), evidence in zip(pairs, found, strict=True):
+            if evidence is not None:
+                yield evidence, False, edit, (queries[one].query, queries[other].query)
+
+
 def of_different(file, known):
     names = [json.loads(line)["image"] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     paths = [file.parent / name for name in names]
@@ -127,6 +156,7 @@ def main():
     cv2.setNumThreads(1)
     known = set() if args.known is None else {frozenset(pair) for pair in json.loads(args.known.read_text())}
     rows = list(of_battery(args.battery, args.photos))
+    rows += of_frames(args.battery, args.photos)
     for file in args.different:
         rows += of_different(file, known)
     rows = [r for r in rows if r[1] or not any(part in r[3][1] for part in args.leave_out)]

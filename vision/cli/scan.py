@@ -183,17 +183,16 @@ def _settings(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
 
 
 def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
-    from vision.copies import ScanIndex
     from vision.images.find import Finder
     from vision.report.summary import summarise, summary_table
 
     rows_path: Path = args.out / "results.jsonl"
-    # what later pictures are compared with: kept until the scan is complete, so that it can be gone on with
-    seen = ScanIndex(args.out / SEEN) if scanner.find_copies else None
     record = _record(args, scanner)
     finder = Finder(inputs)
     items = _items(finder)
-    done = _take_up(args, scanner, rows_path, record, items, seen) if args.resume else 0
+    done, seen = _take_up(args, scanner, rows_path, record, items) if args.resume else (0, None)
+    if seen is None:
+        seen = _seen(args, scanner)
     _write_json(args.out / "scan.json", record)
     interrupted = False
     with rows_path.open("ab") as rows, _progress(inputs, done) as advance, _Drawings(args, scanner) as drawings:
@@ -258,14 +257,20 @@ def _items(finder: Finder) -> Iterator[Item]:
     return (Item(found.path, found.file, found.error) for found in finder)
 
 
+def _seen(args: argparse.Namespace, scanner: Scanner) -> ScanIndex | None:
+    """What later pictures are compared with: kept until the scan is complete, so that it can be gone on with."""
+    from vision.copies import ScanIndex
+
+    return ScanIndex(args.out / SEEN) if scanner.find_copies else None
+
+
 def _take_up(
     args: argparse.Namespace,
     scanner: Scanner,
     rows_path: Path,
     record: dict[str, Any],
     items: Iterator[Item],
-    seen: ScanIndex | None,
-) -> int:
+) -> tuple[int, ScanIndex | None]:
     """Go on where an earlier scan stopped: cut a torn row, check that nothing changed, remember its pictures; rows done."""
     from vision.report.rows import complete_rows, read_rows
 
@@ -275,7 +280,7 @@ def _take_up(
             raise UsageError(
                 "bad_option", "no scan.json: this is no scan to resume", path=str(args.out), hint="another --out"
             )
-        return 0
+        return 0, None
     before = json.loads(scan_path.read_text(encoding="utf-8"))
     for section in ("settings", "checksums"):
         if before[section] != record[section]:
@@ -288,10 +293,11 @@ def _take_up(
             )
     record["started"] = before["started"]
     if not rows_path.is_file():
-        return 0
+        return 0, None
     count, offset = complete_rows(rows_path)
     with rows_path.open("r+b") as rows:
         rows.truncate(offset)
+    seen = _seen(args, scanner)
     missing = _Drawings(args, scanner)
     with missing:
         for number, result in enumerate(read_rows(rows_path)):
@@ -305,7 +311,7 @@ def _take_up(
             if seen is not None and result.status == "ok":
                 seen.add_row(result, partial(scanner.describe, item))
             missing.catch_up(number, result, item)
-    return count
+    return count, seen
 
 
 class _Drawings:

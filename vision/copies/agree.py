@@ -29,6 +29,8 @@ TEXTURE = 5.0
 UNREST = 4.0
 # Correlation from which on a window agrees.
 AGREES = 0.6
+# What is the middle, of each side.
+MIDDLE = 0.6
 # Levels around the commonest one that are one ground.
 GROUND = 8
 
@@ -40,6 +42,7 @@ class Agreement:
     share: of the windows where one of them shows something, how many agree. shown: share of the overlap that shows something.
     here, there: share of the query, and of the reference, that the overlap covers. windows: how many agree, in windows that do
     not overlap each other. ground: of the pixels that agree, the share that is one plain ground: near 1 for frames and text.
+    middle: as share, in the middle of the reference alone: a frame agrees around it, a subject within.
     fidelity: mean correlation of what agrees, AGREES to 1: photos of alike things agree, but not in everything.
     agrees: (h, w) flags over the reference's small picture; overlap: the same, where both are.
     """
@@ -50,6 +53,7 @@ class Agreement:
     there: float
     windows: float
     ground: float
+    middle: float
     fidelity: float
     agrees: Flags
     overlap: Flags
@@ -84,6 +88,7 @@ def agree(plane: Plane, matrix: Doubles, thumbnail: Plane) -> Agreement:
         there=there,
         windows=float(agrees.sum()) / WINDOW**2,
         ground=_ground(laid[agrees]),
+        middle=_share(agrees[_middle(agrees)], shows[_middle(agrees)]),
         fidelity=float(correlation[agrees].mean()) if seen and agrees.any() else 0.0,
         agrees=agrees,
         overlap=overlap,
@@ -106,6 +111,19 @@ def lay(plane: Plane, matrix: Doubles, size: tuple[int, int]) -> tuple[Floats, F
     seen = cv2.warpPerspective(plane.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR)
     mask = cv2.warpPerspective(np.ones(plane.shape, dtype=np.float32), matrix, size, flags=cv2.INTER_NEAREST)
     return np.asarray(seen, dtype=np.float32), np.asarray(mask, dtype=np.float32)
+
+
+def _middle(flags: Flags) -> tuple[slice, slice]:
+    """The middle of an (h, w) array, MIDDLE of each side."""
+    height, width = flags.shape
+    top, left = round(height * (1 - MIDDLE) / 2), round(width * (1 - MIDDLE) / 2)
+    return slice(top, height - top), slice(left, width - left)
+
+
+def _share(agrees: Flags, shows: Flags) -> float:
+    """Of the windows that show something, how many agree; one half when none does."""
+    seen = float(shows.sum())
+    return float(agrees.sum()) / seen if seen else 0.5
 
 
 def _mean(values: Floats) -> Floats:

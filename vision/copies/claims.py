@@ -107,11 +107,14 @@ FEATURES = (
     "detail * bits",
     "detail * off",
     "detail * detail",
+    "middle",
+    "middle * share",
+    "middle * detail",
 )
 
 
 def evidence_features(evidence: Evidence) -> Doubles:
-    """(18,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
+    """(21,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
 
     Counts and pixels by their logarithm (of one more), shares by their log odds, bits in halves of a byte, distance in halves of
     a hash; covered is the larger one of the shares of the two pictures that the overlap covers.
@@ -119,6 +122,7 @@ def evidence_features(evidence: Evidence) -> Doubles:
     detail, support = math.log1p(evidence.detail), math.log1p(evidence.support)
     share = _log_odds(evidence.share, 0.02, 0.98)
     fidelity = _log_odds((evidence.fidelity - AGREES) / (1 - AGREES), 0.05, 0.97)
+    middle = _log_odds(evidence.middle, 0.02, 0.98)
     distance, bits, off = min(evidence.distance, 128) / 128, evidence.bits / 16, math.log1p(evidence.off)
     return np.array(
         [
@@ -140,6 +144,9 @@ def evidence_features(evidence: Evidence) -> Doubles:
             detail * bits,
             detail * off,
             detail * detail,
+            middle,
+            middle * share,
+            middle * detail,
         ]
     )
 

@@ -48,6 +48,8 @@ MAX_RADIUS = 63
 LOOKED_AT, MOST_NEAR = 47, 12
 # Candidates of the words that are examined, from this many votes on; after so many in a row that fail, the rest is left.
 CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
+# A candidate of which this share agrees has failed for being in the same frame, not for being nothing.
+PARTLY = 0.3
 # Votes that an entry of this rank has are noise; a candidate has to have so many times more. On the battery 2 % of the copies
 # have
 # less; of pictures that have no source one in ten has more, one in two when it is looked at closely, where that is affordable.
@@ -117,7 +119,7 @@ class Entries:
         nearest = list(dict.fromkeys([*by_hash, *list(orientations)[:MOST_NEAR]]))
         # of a picture that an index holds a thousand times the first few are enough
         for number in nearest if limit is None else nearest[: 2 * limit + MOST_NEAR]:
-            hit = self._hit(query, number, orientations[number], by_hash.get(number))
+            hit, _ = self._hit(query, number, orientations[number], by_hash.get(number))
             if hit is not None:
                 hits[number] = hit
         failures = 0
@@ -125,30 +127,34 @@ class Entries:
         for number in range(len(self)) if every else self._by_words(query, alive):
             if number in looked_at:
                 continue
-            hit = self._hit(query, number, None, None)
-            failures = failures + 1 if hit is None else 0
+            hit, share = self._hit(query, number, None, None)
+            # one that agrees in part wears the same frame, and says nothing about those behind it
+            failures += share < PARTLY
             if hit is not None:
-                hits[number] = hit
+                hits[number], failures = hit, 0
             elif failures >= GIVE_UP:
                 break
         return claims.ordered(list(hits.values()), limit)
 
-    def _hit(self, query: CopyDescription, number: int, orientation: int | None, by_hash: Hit | None) -> Hit | None:
-        """What can be claimed of an entry: by what agrees, or by its hash where that is all there is, or where most agrees."""
+    def _hit(
+        self, query: CopyDescription, number: int, orientation: int | None, by_hash: Hit | None
+    ) -> tuple[Hit | None, float]:
+        """What can be claimed of an entry: by what agrees, or by its hash where that is all there is, or where most agrees; and
+        the share that agrees."""
         if by_hash is not None and by_hash.identical:
-            return by_hash
+            return by_hash, 1.0
         # what is asked by a hash alone, as `CopyIndex.pairs` asks with imported ones, has nothing to lay on anything either
         reference = None if query.local.plane is None else self._reference(number)
         if reference is None:
-            return by_hash
+            return by_hash, 0.0
         examined = self.examine(query, number, reference, orientation)
         if examined is None:
-            return None
+            return None, 0.0
         probability = claims.probability_of(examined.evidence)
         if by_hash is not None and examined.evidence.share >= verify.MOST_AGREES:
             probability = max(probability, by_hash.probability)
         elif probability < claims.bar():
-            return None
+            return None, examined.evidence.share
         row = self[number]
         size, source = (query.width, query.height), (int(row["width"]), int(row["height"]))
         there = (reference.features.width, reference.features.height)
@@ -157,7 +163,8 @@ class Entries:
             @ examined.matrix
             @ verify.scaling(size, (query.local.width, query.local.height))
         )
-        return claims.hit_of(number, examined.evidence.distance, probability, matrix, size, source)
+        hit = claims.hit_of(number, examined.evidence.distance, probability, matrix, size, source)
+        return hit, examined.evidence.share
 
     def examine(
         self, query: CopyDescription, number: int, reference: Reference, orientation: int | None

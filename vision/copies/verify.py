@@ -52,8 +52,8 @@ class Evidence:
     bits: the median of 128 by which these features differ; off: the median of pixels, of a picture of 400, by which the map
     misses them. Two photos of alike things are further off than copies.
     share: of what either picture shows in the overlap, the part that agrees, 0 to 1; windows: how much that is, in windows of
-    9 x 9 pixels of a picture of 128; ground: of what agrees, the share that is one plain tone; fidelity: the mean correlation of
-    what agrees, 0.6 to 1.
+    9 x 9 pixels of a picture of 128; middle: as share, in the middle of the reference; ground: of what agrees, the share that
+    is one plain tone; fidelity: the mean correlation of what agrees, 0.6 to 1.
     here, there: share of the query, and of the reference, that the overlap covers.
     distance: Hamming bits between the hashes of the whole pictures, the least of eight orientations, 0 to 256.
     """
@@ -65,6 +65,7 @@ class Evidence:
     share: float
     windows: float
     ground: float
+    middle: float
     fidelity: float
     here: float
     there: float
@@ -116,6 +117,7 @@ def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distanc
         seen.share,
         seen.windows,
         seen.ground,
+        seen.middle,
         seen.fidelity,
         seen.here,
         seen.there,
