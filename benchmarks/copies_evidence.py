@@ -40,8 +40,9 @@ RIDGE = 1.0
 REFERENCES = []
 FRAMES = ("phone", "desktop", "meme", "sticker25", "text25", "letterbox", "border15")
 ALIKE = 20
-# A claim accuses somebody: one in twenty may be wrong where copies are as frequent as among the candidates here.
-LEAST_BAR = 0.95
+# A claim accuses somebody: at most one in ten of the least sure ones may be wrong, where copies are as frequent as among these
+# candidates.
+LEAST_BAR = 0.9
 # No evidence of this kind is surer than what was seen wrong once in so many candidates.
 AT_MOST = 0.9999
 

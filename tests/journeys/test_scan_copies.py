@@ -98,13 +98,6 @@ def test_a_scan_that_lost_what_it_kept_describes_its_pictures_again(run, shop, t
     assert (out / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
 
 
-# `.seen` is made before the folder is looked at, which then is not empty
-TOO_EARLY = pytest.mark.xfail(
-    strict=True, reason="_scan in vision/cli/scan.py makes ScanIndex before _take_up checks the folder"
-)
-
-
-@TOO_EARLY
 @pytest.mark.parametrize("there", [False, True])
 def test_resuming_what_has_not_begun_begins_it(run, shop, tmp_path, there):
     out = tmp_path / "out"
@@ -115,7 +108,6 @@ def test_resuming_what_has_not_begun_begins_it(run, shop, tmp_path, there):
     assert len((out / "results.jsonl").read_bytes().splitlines()) == 1
 
 
-@TOO_EARLY
 def test_a_folder_that_is_no_scan_is_left_as_it_is(run, shop, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

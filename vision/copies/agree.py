@@ -108,7 +108,10 @@ def lay(plane: Plane, matrix: Doubles, size: tuple[int, int]) -> tuple[Floats, F
         plane = np.asarray(cv2.resize(plane, shrunk, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         # pixel centres lie at whole numbers, in the shrunken plane too
         matrix = matrix @ np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
-    seen = cv2.warpPerspective(plane.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR)
+    # its edge pixels go on outside: a dark rim would be seen as something that disagrees
+    seen = cv2.warpPerspective(
+        plane.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     mask = cv2.warpPerspective(np.ones(plane.shape, dtype=np.float32), matrix, size, flags=cv2.INTER_NEAREST)
     return np.asarray(seen, dtype=np.float32), np.asarray(mask, dtype=np.float32)
 

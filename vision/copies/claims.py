@@ -27,6 +27,8 @@ MAX_CLAIMS = 20
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
+# Places of detail under which a picture is taken for a flat drawing, and the share that has to agree then.
+LEAST_DETAIL, FLAT_AGREES = 8, 0.9
 # From which share on a picture is told to be all there: JPEG, scaling and the map's own error take a few percent.
 WHOLE = 0.93
 # Under this share of the picture, a source that is all there is one thing among others.
@@ -157,7 +159,12 @@ def _log_odds(share: float, least: float, most: float) -> float:
 
 
 def probability_of(evidence: Evidence) -> float:
-    """How often a claim with such evidence is right; `calibration.json` says how that was measured."""
+    """How often a claim with such evidence is right; `calibration.json` says how that was measured.
+
+    Text, icons and flat drawings have their corners in common, so with hardly any detail nearly all of it has to agree.
+    """
+    if evidence.detail < LEAST_DETAIL and evidence.share < FLAT_AGREES:
+        return 0.0
     model = _calibration()["local"]
     z = float(np.asarray(model["weights"]) @ evidence_features(evidence)) + model["bias"]
     return float(min(1 / (1 + math.exp(-max(min(z, 50.0), -50.0))), model["at_most"]))

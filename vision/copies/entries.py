@@ -52,9 +52,9 @@ CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
 PARTLY = 0.3
 # Votes that an entry of this rank has are noise; a candidate has to have so many times more. On the battery 2 % of the copies
 # have
-# less; of pictures that have no source one in ten has more, one in two when it is looked at closely, where that is affordable.
+# less; of pictures that have no source one in ten has more, two in three when it is looked at closely, where that is affordable.
 NOISE_RANK = 100
-STANDS_OUT, STANDS_OUT_CLOSE = 4.2, 3.0
+STANDS_OUT, STANDS_OUT_CLOSE = 4.2, 2.0
 # Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
 KEPT = struct.Struct("<II16s")
 
