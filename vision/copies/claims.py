@@ -27,8 +27,11 @@ MAX_CLAIMS = 20
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
-# Places of detail under which a picture is taken for a flat drawing, and the share that has to agree then.
-LEAST_DETAIL, FLAT_AGREES = 8, 0.9
+# Nothing is a copy of which less than this agrees: the model has seen hardly any, and would be guessing.
+LEAST_SHARE = 0.2
+# Places of detail under which a picture is taken for a flat drawing; the share that has to agree then, and how well: copies of
+# drawn marks reach 1.0 and .99, different marks on the same page .95 and .95.
+LEAST_DETAIL, FLAT_AGREES = 8, 0.97
 # From which share on a picture is told to be all there: JPEG, scaling and the map's own error take a few percent.
 WHOLE = 0.93
 # Under this share of the picture, a source that is all there is one thing among others.
@@ -163,7 +166,9 @@ def probability_of(evidence: Evidence) -> float:
 
     Text, icons and flat drawings have their corners in common, so with hardly any detail nearly all of it has to agree.
     """
-    if evidence.detail < LEAST_DETAIL and evidence.share < FLAT_AGREES:
+    if evidence.share < LEAST_SHARE:
+        return 0.0
+    if evidence.detail < LEAST_DETAIL and min(evidence.share, evidence.fidelity) < FLAT_AGREES:
         return 0.0
     model = _calibration()["local"]
     z = float(np.asarray(model["weights"]) @ evidence_features(evidence)) + model["bias"]
