@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from itertools import combinations
@@ -24,7 +25,7 @@ from vision.geometry import iou
 from vision.values import Pixels
 
 if TYPE_CHECKING:
-    from vision.copies import CopyDescription
+    from vision.copies import CopyDescription, ScanIndex
 
 # Findings that are wrong, and findings that are only worth a look: some marks are tiny, and series have near-equal pictures.
 PROBLEMS = {
@@ -186,9 +187,21 @@ def _check_files(
 ) -> None:
     """Unreadable pictures, sizes, equal files and near-duplicates; every file is read once."""
     from vision.copies import ScanIndex
+
+    with closing(ScanIndex()) as index:
+        _check_each(pictures, places, radius, report, progress, index)
+
+
+def _check_each(
+    pictures: Sequence[LabelledPicture],
+    places: Sequence[str],
+    radius: int | None,
+    report: Report,
+    progress: Callable[[int, int], None] | None,
+    index: ScanIndex,
+) -> None:
     from vision.copies.verify import RADIUS
 
-    index = ScanIndex()
     first_of: dict[str, int] = {}  # by real path
     seen: dict[tuple[str, str], int] = {}  # by sha256 and place
     seen_anywhere: dict[str, int] = {}

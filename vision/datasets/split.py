@@ -6,6 +6,7 @@ So what is measured on the one side was never taught by the other. Pictures that
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,16 +112,16 @@ def same_pictures(
             i = parent[i]
         return i
 
-    index = ScanIndex()
-    for number, one in enumerate(in_order(_described, paths, threads=threads)):
-        if advance:
-            advance(1)
-        if one is None:
-            continue
-        # as far as copies were measured at all: a pair that leaks through flatters, one too many costs a picture
-        for claim in index.search(one, MAX_RADIUS, None):
-            parent[root(number)] = root(int(claim.source))
-        index.add(str(number), one)
+    with closing(ScanIndex()) as index:
+        for number, one in enumerate(in_order(_described, paths, threads=threads)):
+            if advance:
+                advance(1)
+            if one is None:
+                continue
+            # as far as copies were measured at all: a pair that leaks through flatters, one too many costs a picture
+            for claim in index.search(one, MAX_RADIUS, None):
+                parent[root(number)] = root(int(claim.source))
+            index.add(str(number), one)
     return np.array([root(i) for i in range(len(paths))], dtype=np.int64)
 
 
