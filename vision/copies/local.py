@@ -24,12 +24,12 @@ Bits = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
-# Longest side at which a picture is described, and how many features it may have. A reference keeps the first ones.
+# Longest side at which a picture is described, and how many features it may have. A reference keeps the first ones. Smaller pictures
+# are enlarged to that side, so that thumbnails have corners too, but not more than fourfold.
 SIDE, COUNT = 320, 240
 REFERENCE_COUNT = 240
 # A single query can afford a closer look: small insets have few pixels.
 CLOSE_SIDE, CLOSE_COUNT = 640, 800
-# Smaller pictures are enlarged to this side, so that thumbnails have corners too; none is enlarged more than fourfold.
 BITS = 128
 WORD_BITS = 20
 # Longest side of the grey picture that is kept, for the look at all of it (`agree.py`), and its JPEG quality: about 1.5 kB.

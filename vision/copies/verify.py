@@ -49,7 +49,7 @@ class Evidence:
     """What speaks for a copy.
 
     support: places apart whose features agree with one map; detail: those of them that are neither text nor flat drawing.
-    bits: the median of 128 by which these features differ; off: the median of pixels, of a picture of 400, by which the map
+    bits: the median of 128 by which these features differ; off: the median of pixels, of a picture of 320, by which the map
     misses them. Two photos of alike things are further off than copies.
     share: of what either picture shows in the overlap, the part that agrees, 0 to 1; windows: how much that is, in windows of
     9 x 9 pixels of a picture of 128; middle: as share, in the middle of the reference; ground: of what agrees, the share that
