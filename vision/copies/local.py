@@ -24,8 +24,8 @@ Bits = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
-# Longest side at which a picture is described, and how many features it may have. A reference keeps the first ones. Smaller pictures
-# are enlarged to that side, so that thumbnails have corners too, but not more than fourfold.
+# Longest side at which a picture is described, and how many features it may have. A reference keeps the first ones. Smaller
+# pictures are enlarged to that side, so that thumbnails have corners too, but not more than fourfold.
 SIDE, COUNT = 320, 240
 REFERENCE_COUNT = 240
 # A single query can afford a closer look: small insets have few pixels.
