@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.copies.index import hamming
+from vision.copies.index import hamming, nearest_bits
+from vision.copies.keypoints import STEP
 from vision.copies.local import BITS, LocalFeatures
 
 Numbers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -71,13 +73,17 @@ def align(query: LocalFeatures, reference: LocalFeatures) -> Alignment | None:
     if len(first) < LEAST_PAIRS:
         return None
     from_xy, to_xy = query.xy[first].astype(np.float64), reference.xy[second].astype(np.float64)
-    scale = (reference.scale[second] / query.scale[first]).astype(np.float64)
+    octaves = (reference.level[second].astype(np.float32) - query.level[first]) * np.float32(np.log2(STEP))
+    alike_in_scale = np.abs(octaves[:, None] - octaves) < ROUGH_OCTAVES
+    reach = np.square(ROUGH + ROUGH_SHARE * _distances(to_xy.astype(np.float32)))
+    angle = query.angle[first]
     best: Alignment | None = None
     for mirrored in (False, True):
         side = np.array([-1.0, 1.0]) if mirrored else np.ones(2)
-        angle = query.angle[first].astype(np.float64)
-        turn = reference.angle[second] - (np.pi - angle if mirrored else angle)
-        near = _agreeing(from_xy * side, to_xy, scale, turn)
+        turn = reference.angle[second] - (np.float32(np.pi) - angle if mirrored else angle)
+        near = alike_in_scale & _agreeing(
+            (from_xy * side).astype(np.float32), to_xy.astype(np.float32), octaves, turn, reach
+        )
         counts = near.sum(axis=1)
         for start in np.argsort(-counts, kind="stable")[:TRIED]:
             if counts[start] < LEAST_PAIRS or (best is not None and counts[start] <= best.support // 2):
@@ -94,10 +100,8 @@ def align(query: LocalFeatures, reference: LocalFeatures) -> Alignment | None:
 
 def refined(query: LocalFeatures, reference: LocalFeatures, rough: Alignment) -> Alignment:
     """The same map, fitted to all features that it brings near a like one; a homography where that fits clearly better."""
-    places = project(rough.matrix, query.xy.astype(np.float64))
     to_xy = reference.xy.astype(np.float64)
-    off = np.hypot(*(places[:, None] - to_xy[None]).transpose(2, 0, 1))
-    first, second = np.nonzero(off < GUIDED_WITHIN)
+    first, second = _near_each_other(project(rough.matrix, query.xy.astype(np.float64)), to_xy, GUIDED_WITHIN)
     scale = np.sqrt(abs(float(np.linalg.det(rough.matrix[:2, :2]))))
     octaves = np.abs(np.log2(reference.scale[second] / (query.scale[first] * scale)))
     distance = hamming(query.rows["bits"][first], reference.rows["bits"][second])
@@ -172,30 +176,48 @@ def _off(matrix: Doubles, from_xy: Doubles, to_xy: Doubles) -> Doubles:
 
 def alike(query: LocalFeatures, reference: LocalFeatures) -> tuple[Numbers, Numbers]:
     """Places of features that are each other's nearest, at most MAX_DISTANCE bits apart, the nearest MAX_PAIRS."""
-    import cv2
-
     if not len(query) or not len(reference):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    bits = [np.ascontiguousarray(f.rows["bits"]) for f in (query, reference)]
-    pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(*bits)
-    table = np.array([(p.queryIdx, p.trainIdx, p.distance) for p in pairs], dtype=np.int64).reshape(-1, 3)
-    table = table[np.argsort(table[:, 2], kind="stable")[:MAX_PAIRS]]
-    table = table[table[:, 2] <= MAX_DISTANCE]
-    return table[:, 0], table[:, 1]
+    apart, second = nearest_bits(query.rows["bits"], reference.rows["bits"])
+    _, back = nearest_bits(reference.rows["bits"], query.rows["bits"])
+    first = np.flatnonzero(back[second] == np.arange(len(query)))
+    second, apart = second[first], apart[first]
+    nearest = np.argsort(apart, kind="stable")[:MAX_PAIRS]
+    nearest = nearest[apart[nearest] <= MAX_DISTANCE]
+    return first[nearest], second[nearest]
 
 
-def _agreeing(from_xy: Doubles, to_xy: Doubles, scale: Doubles, turn: Doubles) -> Flags:
-    """(k, k): whether pair j lies where the similarity of pair i puts it, with about its scale and angle."""
-    cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
+def _distances(xy: Floats) -> Floats:
+    """(k, k) pixels between places."""
+    x, y = xy.T
+    return np.asarray(np.sqrt(np.square(x[:, None] - x) + np.square(y[:, None] - y)), dtype=np.float32)
+
+
+def _near_each_other(first: Doubles, second: Doubles, within: float) -> tuple[Numbers, Numbers]:
+    """Places of the first and of the second that are less than so many pixels apart, each with each."""
+    (x, y), (to_x, to_y) = first.T.astype(np.float32), second.T.astype(np.float32)
+    found = np.nonzero(np.square(x[:, None] - to_x) + np.square(y[:, None] - to_y) < within**2)
+    return found[0], found[1]
+
+
+def _agreeing(from_xy: Floats, to_xy: Floats, octaves: Floats, turn: Floats, reach: Floats) -> Flags:
+    """(k, k): whether pair j lies where the similarity of pair i puts it, and is turned about as much.
+
+    octaves, turn: (k,) of each similarity. reach: (k, k) the square of the pixels by which pair j may be off.
+    """
+    scale, cos, sin = np.exp2(octaves), np.cos(turn), np.sin(turn)
+    turned_alike = cos[:, None] * cos + sin[:, None] * sin > np.cos(ROUGH_ANGLE)
+    cos, sin = cos * scale, sin * scale
     x, y = from_xy.T
-    shift_x, shift_y = to_xy[:, 0] - (cos * x - sin * y), to_xy[:, 1] - (sin * x + cos * y)
-    off_x = cos[:, None] * x - sin[:, None] * y + shift_x[:, None] - to_xy[:, 0]
-    off_y = sin[:, None] * x + cos[:, None] * y + shift_y[:, None] - to_xy[:, 1]
-    away = np.hypot(to_xy[:, None, 0] - to_xy[None, :, 0], to_xy[:, None, 1] - to_xy[None, :, 1])
-    octaves = np.abs(np.subtract.outer(np.log2(scale), np.log2(scale)))
-    angles = np.abs((np.subtract.outer(turn, turn) + np.pi) % (2 * np.pi) - np.pi)
-    close = np.hypot(off_x, off_y) < ROUGH + ROUGH_SHARE * away
-    return np.asarray(close & (angles < ROUGH_ANGLE) & (octaves < ROUGH_OCTAVES), dtype=np.bool_)
+    to_x, to_y = to_xy.T
+    off_x = cos[:, None] * x - sin[:, None] * y
+    off_y = sin[:, None] * x + cos[:, None] * y
+    off_x -= to_x
+    off_y -= to_y
+    # where each pair itself lies is where its similarity puts it
+    off_x -= np.diagonal(off_x)[:, None].copy()
+    off_y -= np.diagonal(off_y)[:, None].copy()
+    return np.asarray((off_x * off_x + off_y * off_y < reach) & turned_alike, dtype=np.bool_)
 
 
 def _fit(from_xy: Doubles, to_xy: Doubles, side: Doubles, near: Flags) -> tuple[Doubles, Numbers] | None:
@@ -219,19 +241,26 @@ def fit_affine(from_xy: Doubles, to_xy: Doubles, side: Doubles) -> Doubles:
 
     side: (1, 1), or (-1, 1) for a map that mirrors. Few or badly placed pairs so cannot shear the picture as they like.
     """
-    middle, target = from_xy.mean(axis=0), to_xy.mean(axis=0)
-    a, b = from_xy - middle, to_xy - target
-    flipped = a * side
-    total = max(float((a * a).sum()), 1e-9)
-    cos = float((flipped * b).sum()) / total
-    sin = float((flipped[:, 0] * b[:, 1] - flipped[:, 1] * b[:, 0]).sum()) / total
-    similarity = np.array([[cos, -sin], [sin, cos]]) * side
-    weight = 3 * total / len(a)
-    linear = (b.T @ a + weight * similarity) @ np.linalg.inv(a.T @ a + weight * np.eye(2))
-    return np.concatenate([linear, (target - linear @ middle)[:, None]], axis=1)
+    places = np.concatenate([from_xy, to_xy], axis=1)
+    middle = places.sum(axis=0) / len(places)
+    places = places - middle
+    # all that follows is made of these sums of products; a few numbers are faster without arrays
+    (xx, xy, xu, xv), (_, yy, yu, yv) = (places[:, :2].T @ places).tolist()
+    flip = float(side[0])
+    total = max(xx + yy, 1e-9)
+    cos, sin = (flip * xu + yv) / total, (flip * xv - yu) / total
+    weight = 3 * total / len(places)
+    xx, yy = xx + weight, yy + weight
+    xu, yu = xu + weight * cos * flip, yu - weight * sin
+    xv, yv = xv + weight * sin * flip, yv + weight * cos
+    det = xx * yy - xy * xy
+    a, b = (xu * yy - yu * xy) / det, (yu * xx - xu * xy) / det
+    c, d = (xv * yy - yv * xy) / det, (yv * xx - xv * xy) / det
+    x, y, u, v = middle.tolist()
+    return np.array([[a, b, u - a * x - b * y], [c, d, v - c * x - d * y]])
 
 
 def _apart(xy: Doubles) -> int:
     """How many cells of APART pixels hold a place."""
     cells = np.rint(xy / APART).astype(np.int64)
-    return len(np.unique(cells[:, 0] * 65536 + cells[:, 1]))
+    return len(set((cells[:, 0] * 65536 + cells[:, 1]).tolist()))

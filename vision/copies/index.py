@@ -34,6 +34,16 @@ def within_loop(queries: Bits, references: Bits, radius: int) -> Found:
     )
 
 
+def nearest_bits(queries: Bits, references: Bits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Of each of (n, bytes) uint8 rows of packed bits the nearest of (m, bytes) others, m > 0: distance and place, (n,) each."""
+    import faiss
+
+    index: Any = faiss.IndexBinaryFlat(8 * references.shape[1])
+    index.add(np.ascontiguousarray(references))
+    distance, place = index.search(np.ascontiguousarray(queries), 1)
+    return distance[:, 0].astype(np.int64), place[:, 0].astype(np.int64)
+
+
 class HashIndex:
     """Hashes by the number of their place, 0 on. Growing it and searching it must not happen at the same time."""
 

@@ -11,7 +11,10 @@ direction from its corner to its centre of brightness (Rosin 1999; ORB: Rublee e
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +65,10 @@ def find_keypoints(plane: Plane, count: int) -> Keypoints:
         tall[top : top + level.shape[0], : level.shape[1]] = level
     tall = np.asarray(cv2.GaussianBlur(tall, (3, 3), 0), dtype=np.uint8)
     response = _response(tall)
-    peaks = (response >= cv2.dilate(response, np.ones((5, 5), dtype=np.uint8))) & (response > LEAST_RESPONSE)
+    largest = cv2.dilate(
+        response, np.ones((5, 5), dtype=np.uint8), dst=_BUFFERS.plane("largest", response.shape, np.float32)
+    )
+    peaks = (response >= largest) & (response > LEAST_RESPONSE)
     for level, top in zip(levels, tops, strict=False):
         height, width = level.shape
         peaks[top : top + BORDER] = peaks[top + height - BORDER : top + height] = False
@@ -103,19 +109,22 @@ def _levels(plane: Plane) -> tuple[list[Plane], Numbers]:
 
 
 def _response(tall: Plane) -> Floats:
-    """(h, w) float32: twice the smaller eigenvalue of the covariance of Sobel gradients, their mean over 5 x 5 pixels.
+    """(h, w) float32: twice the smaller eigenvalue of the covariance of Sobel gradients, their mean over 5 x 5 pixels. It lies in
+    this thread's buffers, and stands until the next call.
 
     As OpenCV's cornerMinEigenVal, which scales gradients down so far that plain ground ends in numbers under the smallest normal
     one, and then takes 4 ms instead of 1.
     """
     import cv2
 
-    across, down = cv2.spatialGradient(tall)
-    a, b, c = (
-        np.asarray(cv2.boxFilter(cv2.multiply(one, other, dtype=cv2.CV_32F), -1, (5, 5)), dtype=np.float32)
-        for one, other in ((across, across), (down, down), (across, down))
-    )
-    trace = a + b
+    size = tall.shape
+    across, down = (_BUFFERS.plane(name, size, np.int16) for name in ("across", "down"))
+    cv2.spatialGradient(tall, across, down)
+    trace, a, b, c = (_BUFFERS.plane(name, size, np.float32) for name in ("trace", "a", "b", "c"))
+    for one, other, mean in ((across, across, a), (down, down, b), (across, down, c)):
+        cv2.multiply(one, other, dst=trace, dtype=cv2.CV_32F)
+        cv2.boxFilter(trace, -1, (5, 5), dst=mean)
+    np.add(a, b, out=trace)
     a -= b
     a *= a
     c *= c
@@ -123,6 +132,25 @@ def _response(tall: Plane) -> Floats:
     a += c
     trace -= np.sqrt(a, out=a)
     return trace
+
+
+class _Buffers(threading.local):
+    """Arrays of some megabytes that a thread uses again for each picture: fresh ones cost more than what is done in them, as
+    the system has to clear their pages."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, npt.NDArray[Any]] = {}
+
+    def plane(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """(h, w) of a dtype, with what the last use of this name left in it."""
+        size = math.prod(shape)
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size:
+            kept = self._kept[name] = np.empty(size, dtype=dtype)
+        return kept[:size].reshape(shape)
+
+
+_BUFFERS = _Buffers()
 
 
 def _spread(level: Numbers, row: Numbers, column: Numbers, strength: Floats, count: int) -> Numbers:
