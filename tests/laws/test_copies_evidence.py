@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vision.copies import claims
 from vision.copies.agree import agree, lay
 from vision.copies.align import align, fit_affine, project
-from vision.copies.claims import FEATURES, evidence_features, name_edit, overlap, probability_of
+from vision.copies.claims import FEATURES, evidence_features, name_edit, overlap, probability_of, quadratic
 from vision.copies.hashes import ORIENTATIONS
 from vision.copies.local import Reference, describe_local, to_bytes
 from vision.copies.verify import Evidence, examine, scaling, whole_map
@@ -300,7 +300,8 @@ def test_the_probability_rises_with_the_places_that_agree():
 def test_the_shipped_weights_are_of_the_evidence_that_is_gathered():
     """A calibration of other features would still multiply, or fail in the first search."""
     model = claims._calibration()["local"]
-    assert len(model["weights"]) == len(FEATURES) == len(evidence_features(EVIDENCE))
+    assert len(model["mean"]) == len(model["deviation"]) == len(FEATURES) == len(evidence_features(EVIDENCE))
+    assert len(model["weights"]) == len(quadratic(evidence_features(EVIDENCE), np.zeros(len(FEATURES)), np.ones(len(FEATURES))))
     assert list(model["features"]) == list(FEATURES)
     assert 0.5 < model["bar"] < model["at_most"]
 

@@ -104,56 +104,45 @@ FEATURES = (
     "distance",
     "bits",
     "off",
-    "detail * share",
-    "detail * fidelity",
-    "share * fidelity",
-    "share * distance",
-    "share * bits",
-    "detail * bits",
-    "detail * off",
-    "detail * detail",
     "middle",
-    "middle * share",
-    "middle * detail",
+    "here",
+    "there",
 )
+# Standard deviations beyond which a feature is taken for one that lies there: the model has seen hardly any.
+FURTHEST = 4.0
 
 
 def evidence_features(evidence: Evidence) -> Doubles:
-    """(21,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
+    """(13,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
 
-    Counts and pixels by their logarithm (of one more), shares by their log odds, bits in halves of a byte, distance in halves of
-    a hash; covered is the larger one of the shares of the two pictures that the overlap covers.
+    Counts and pixels by their logarithm (of one more), shares of what is seen by their log odds, bits in halves of a byte,
+    distance in halves of a hash; the shares of the two pictures that the overlap covers by their logarithm, and the larger one
+    as it is (covered).
     """
-    detail, support = math.log1p(evidence.detail), math.log1p(evidence.support)
-    share = _log_odds(evidence.share, 0.02, 0.98)
-    fidelity = _log_odds((evidence.fidelity - AGREES) / (1 - AGREES), 0.05, 0.97)
-    middle = _log_odds(evidence.middle, 0.02, 0.98)
-    distance, bits, off = min(evidence.distance, 128) / 128, evidence.bits / 16, math.log1p(evidence.off)
     return np.array(
         [
-            detail,
-            support,
-            share,
-            fidelity,
+            math.log1p(evidence.detail),
+            math.log1p(evidence.support),
+            _log_odds(evidence.share, 0.02, 0.98),
+            _log_odds((evidence.fidelity - AGREES) / (1 - AGREES), 0.05, 0.97),
             math.log1p(evidence.windows),
             evidence.ground,
             max(evidence.here, evidence.there),
-            distance,
-            bits,
-            off,
-            detail * share,
-            detail * fidelity,
-            share * fidelity,
-            share * distance,
-            share * bits,
-            detail * bits,
-            detail * off,
-            detail * detail,
-            middle,
-            middle * share,
-            middle * detail,
+            min(evidence.distance, 128) / 128,
+            evidence.bits / 16,
+            math.log1p(evidence.off),
+            _log_odds(evidence.middle, 0.02, 0.98),
+            math.log(max(evidence.here, 0.02)),
+            math.log(max(evidence.there, 0.02)),
         ]
     )
+
+
+def quadratic(features: Doubles, mean: Doubles, deviation: Doubles) -> Doubles:
+    """(…, 104) float64: (…, 13) features in standard deviations, then all their products by twos, each with itself too."""
+    z = np.clip((features - mean) / deviation, -FURTHEST, FURTHEST)
+    first, second = np.triu_indices(z.shape[-1])
+    return np.concatenate([z, z[..., first] * z[..., second]], axis=-1)
 
 
 def _log_odds(share: float, least: float, most: float) -> float:
@@ -166,18 +155,22 @@ def probability_of(evidence: Evidence) -> float:
 
     Text, icons and flat drawings have their corners in common, so with hardly any detail nearly all of it has to agree.
     """
-    if evidence.share < LEAST_SHARE:
+    if ruled_out(evidence):
         return 0.0
-    if evidence.detail < LEAST_DETAIL and min(evidence.share, evidence.fidelity) < FLAT_AGREES:
-        return 0.0
-    model = _calibration()["local"]
-    z = float(np.asarray(model["weights"]) @ evidence_features(evidence)) + model["bias"]
-    return float(min(1 / (1 + math.exp(-max(min(z, 50.0), -50.0))), model["at_most"]))
+    model = _model()
+    z = float(model.weights @ quadratic(evidence_features(evidence), model.mean, model.deviation)) + model.bias
+    return float(min(1 / (1 + math.exp(-max(min(z, 50.0), -50.0))), model.at_most))
+
+
+def ruled_out(evidence: Evidence) -> bool:
+    """Whether too little agrees for any claim, whatever the model says."""
+    flat = evidence.detail < LEAST_DETAIL and min(evidence.share, evidence.fidelity) < FLAT_AGREES
+    return evidence.share < LEAST_SHARE or flat
 
 
 def bar() -> float:
     """The probability from which on a claim is made: the shipped operating point."""
-    return float(_calibration()["local"]["bar"])
+    return _model().bar
 
 
 def hit_of(
@@ -306,6 +299,25 @@ def probabilities(distance: Numbers, plain: Numbers, identical: npt.NDArray[np.b
     photo, page = np.asarray(table["photo"]), np.asarray(table["plain"])
     step = np.minimum(distance, len(photo) - 1)
     return np.where(identical, table["identical"], np.where(plain < PLAIN, photo[step], page[step]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """The logistic model of the evidence: (13,) mean and deviation of the features, (104,) weights of `quadratic`."""
+
+    mean: Doubles
+    deviation: Doubles
+    weights: Doubles
+    bias: float
+    bar: float
+    at_most: float
+
+
+@cache
+def _model() -> _Model:
+    table = _calibration()["local"]
+    arrays = (np.array(table[name], dtype=np.float64) for name in ("mean", "deviation", "weights"))
+    return _Model(*arrays, *(float(table[name]) for name in ("bias", "bar", "at_most")))
 
 
 @cache
