@@ -320,11 +320,16 @@ class Scanner:
         description = examined.description
         if description is None:
             return examined
+        found = [f.box for f in examined.result.findings if f.kind == "logo"]
+
+        def logos() -> geometry.Boxes:
+            return np.array(found, dtype=np.float32).reshape(-1, 4)
+
         claims: list[CopyClaim] = []
         if self.copies is not None:
-            claims += self.copies.search_description(description)
+            claims += self.copies.search_description(description, logos=logos)
         if seen is not None:
-            claims += seen.search(description)
+            claims += seen.search(description, logos=logos)
             seen.add(examined.result.path, description)
         return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
 

@@ -301,7 +301,9 @@ def test_the_shipped_weights_are_of_the_evidence_that_is_gathered():
     """A calibration of other features would still multiply, or fail in the first search."""
     model = claims._calibration()["local"]
     assert len(model["mean"]) == len(model["deviation"]) == len(FEATURES) == len(evidence_features(EVIDENCE))
-    assert len(model["weights"]) == len(quadratic(evidence_features(EVIDENCE), np.zeros(len(FEATURES)), np.ones(len(FEATURES))))
+    assert len(model["weights"]) == len(
+        quadratic(evidence_features(EVIDENCE), np.zeros(len(FEATURES)), np.ones(len(FEATURES)))
+    )
     assert list(model["features"]) == list(FEATURES)
     assert 0.5 < model["bar"] < model["at_most"]
 

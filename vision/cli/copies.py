@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.cli import copies_groups, copies_index
-from vision.cli.copies_common import action, described, line_of, opened, report, shown
+from vision.cli.copies_common import action, described, line_of, logos_of, opened, report, shown
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def run_search(args: argparse.Namespace) -> int:
                     error = {"code": description.code, "message": description.message}
                     print(json.dumps({"path": found.path, "status": "failed", "error": error, "copies": []}))
                 continue
-            claims = index.search_description(description, args.radius)
+            claims = index.search_description(description, args.radius, logos=functools.partial(logos_of, found.file))
             if args.json:
                 copies = [asdict(claim) for claim in claims]
                 print(json.dumps({"path": found.path, "status": "ok", "error": None, "copies": copies}))

@@ -11,12 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vision.copies import CopyDescription, CopyIndex
+    from vision.geometry import Boxes
     from vision.images.find import Found
     from vision.values import CopyClaim
 
@@ -71,6 +74,17 @@ def described(
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vision-copies") as pool:
         while batch := list(islice(wanted, BATCH)):
             yield list(pool.map(describe, batch))
+
+
+def logos_of(file: Path | None) -> Boxes:
+    """The logos on a picture, as the search for copies asks for them; none on one that is not there any more."""
+    from vision.copies import DECODE_SIDE, logo_boxes
+    from vision.images import read_picture
+
+    try:
+        return logo_boxes(read_picture(file, reduce_to=DECODE_SIDE))
+    except PictureError:
+        return np.zeros((0, 4), dtype=np.float32)
 
 
 def prepare_out(out: Path, *, resume: bool = False) -> None:

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.cli.copies_common import action, described, prepare_out, report, shown
+from vision.cli.copies_common import action, described, logos_of, prepare_out, report, shown
 from vision.cli.library_common import count, progress, say, show, table
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
     from vision.copies import CopyIndex, Entry
+    from vision.geometry import Boxes
     from vision.images.find import Found
     from vision.report.copy_groups import Groups
     from vision.values import Pixels
@@ -82,7 +83,7 @@ def run_dedup(args: argparse.Namespace) -> int:
     index = CopyIndex.open(place) if (place / "copies.json").exists() else CopyIndex.create(place)
     with progress() as tell:
         files, failed = _take_in(args, index, lambda done: tell("pictures", done, done))
-        groups = _grouped(index, tell)
+        groups = _grouped(index, tell, logos=lambda name: logos_of(files.get(name)))
     counts = {"pictures": len(index), "failed": failed} | groups.counts()
     _write(groups, args, counts, lambda entry: _pixels(entry, [files[entry.id]]), "Copies in these pictures")
     _write_record(args, counts)
@@ -160,12 +161,17 @@ def _written(file: Path) -> str | None:
         return None
 
 
-def _grouped(index: CopyIndex, tell: Callable[[str, int, int], None], shared: int = 2) -> Groups:
+def _grouped(
+    index: CopyIndex,
+    tell: Callable[[str, int, int], None],
+    shared: int = 2,
+    logos: Callable[[str], Boxes] | None = None,
+) -> Groups:
     from vision.copies.clusters import owner_groups
     from vision.copies.grouping import group_index
     from vision.report.copy_groups import Groups
 
-    found = group_index(index, lambda done, of: tell("claims", done, of))
+    found = group_index(index, lambda done, of: tell("claims", done, of), logos)
     owners = owner_groups(found.grouping.clusters, shared)
     return Groups(found.grouping, found.entries, found.claims, owners)
 

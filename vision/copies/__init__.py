@@ -3,6 +3,17 @@
 from vision.copies.compare import compare_copies
 from vision.copies.describe import CopyDescription, describe
 from vision.copies.entries import ScanIndex
-from vision.copies.store import CopyIndex, Entry, described
+from vision.copies.logos import logo_boxes
+from vision.copies.store import DECODE_SIDE, CopyIndex, Entry, described
 
-__all__ = ["CopyDescription", "CopyIndex", "Entry", "ScanIndex", "compare_copies", "describe", "described"]
+__all__ = [
+    "DECODE_SIDE",
+    "CopyDescription",
+    "CopyIndex",
+    "Entry",
+    "ScanIndex",
+    "compare_copies",
+    "describe",
+    "described",
+    "logo_boxes",
+]

@@ -164,8 +164,12 @@ def probability_of(evidence: Evidence) -> float:
 
 def ruled_out(evidence: Evidence) -> bool:
     """Whether too little agrees for any claim, whatever the model says."""
-    flat = evidence.detail < LEAST_DETAIL and min(evidence.share, evidence.fidelity) < FLAT_AGREES
-    return evidence.share < LEAST_SHARE or flat
+    return evidence.share < LEAST_SHARE or (evidence.detail < LEAST_DETAIL and not all_agrees(evidence))
+
+
+def all_agrees(evidence: Evidence) -> bool:
+    """Whether nearly all agrees, and nearly perfectly, as it has to where a flat drawing is all there is."""
+    return min(evidence.share, evidence.fidelity) >= FLAT_AGREES
 
 
 def bar() -> float:
@@ -316,8 +320,8 @@ class _Model:
 @cache
 def _model() -> _Model:
     table = _calibration()["local"]
-    arrays = (np.array(table[name], dtype=np.float64) for name in ("mean", "deviation", "weights"))
-    return _Model(*arrays, *(float(table[name]) for name in ("bias", "bar", "at_most")))
+    mean, deviation, weights = (np.array(table[name], dtype=np.float64) for name in ("mean", "deviation", "weights"))
+    return _Model(mean, deviation, weights, table["bias"], table["bar"], table["at_most"])
 
 
 @cache

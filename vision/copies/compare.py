@@ -7,6 +7,7 @@ from typing import Any
 from vision.copies.describe import describe
 from vision.copies.entries import Entries, entry_rows
 from vision.copies.local import Reference
+from vision.copies.logos import logo_boxes
 from vision.copies.store import DECODE_SIDE
 from vision.images import read_picture
 from vision.values import CopyClaim
@@ -26,7 +27,7 @@ def compare_copies(image: Any, other: Any) -> CopyClaim | None:
     entries = Entries(lambda _: kept)
     entries.add(*entry_rows([(reference.fingerprint, reference.width, reference.height, reference.sha256)]))
     entries.words.add(kept.features)
-    for hit in entries.find(query, every=True):
+    for hit in entries.find(query, every=True, logos=lambda: logo_boxes(picture)):
         size, source_size = (picture.width, picture.height), (source.width, source.height)
         return hit.to_claim(source=source.origin, index="pair", size=size, source_size=source_size)
     return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from vision.copies import decisions
 from vision.copies.clusters import Grouping, Member, group
 from vision.copies.store import CopyIndex, Entry
+from vision.geometry import Boxes
 from vision.values import CopyClaim
 
 
@@ -25,13 +26,18 @@ class Grouped:
     claims: dict[tuple[str, str], CopyClaim]
 
 
-def group_index(index: CopyIndex, progress: Callable[[int, int], None] = lambda *_: None) -> Grouped:
+def group_index(
+    index: CopyIndex,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    logos: Callable[[str], Boxes] | None = None,
+) -> Grouped:
     """Clusters of the pictures of an index that claim each other, with what a person decided about them.
 
-    progress: told how many claims were found so far, and again the same number. Raises LibraryError (damaged, newer_version).
+    progress: told how many claims were found so far, and again the same number. logos: as for `CopyIndex.pairs`.
+    Raises LibraryError (damaged, newer_version).
     """
     claims: dict[tuple[str, str], CopyClaim] = {}
-    for number, (id_, source, claim) in enumerate(index.pairs(), 1):
+    for number, (id_, source, claim) in enumerate(index.pairs(logos), 1):
         claims[id_, source] = claim
         progress(number, number)
     decided = decisions.load(index.path)

@@ -17,12 +17,13 @@ no more than it counts, so that it needs no lock. Nothing is rewritten, and dele
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,11 +35,13 @@ import numpy.typing as npt
 from vision.copies import claims, decisions, verify
 from vision.copies.decisions import Decisions
 from vision.copies.describe import CopyDescription, describe
-from vision.copies.entries import ENTRY, Entries, entry_rows
+from vision.copies.entries import ENTRY, Entries, Logos, entry_rows
 from vision.copies.flood import FloodGuard
 from vision.copies.hashes import turned_hashes
 from vision.copies.local import Reference, encoder_checksum, no_features
+from vision.copies.logos import logo_boxes
 from vision.errors import LibraryError, UsageError
+from vision.geometry import Boxes
 from vision.images import read_picture
 from vision.values import CopyClaim, Fingerprint
 from vision.weights import write_atomically
@@ -268,16 +271,26 @@ class CopyIndex:
         image: whatever `read_picture` takes. radius: Hamming bits, 0 to 63; 31 is what PDQ's makers advise.
         Raises PictureError when the image cannot be read, UsageError (bad_option).
         """
-        return self.search_description(described(image, close=True), radius, limit)
+        picture = read_picture(image, reduce_to=DECODE_SIDE)
+        return self.search_description(describe(picture, close=True), radius, limit, logos=lambda: logo_boxes(picture))
 
     def search_description(
-        self, description: CopyDescription, radius: int = verify.RADIUS, limit: int | None = claims.MAX_CLAIMS
+        self,
+        description: CopyDescription,
+        radius: int = verify.RADIUS,
+        limit: int | None = claims.MAX_CLAIMS,
+        *,
+        logos: Logos | None = None,
     ) -> list[CopyClaim]:
         """As `search`, for a picture that was described before.
 
+        logos: gives (n, 4) boxes of the logos on it, xyxy pixels at full scale, when parts of it agree with something: what
+        agrees only there is the same logo on another picture. Without, such pairs may be claimed.
         What a person decided about this picture and one of the index holds: denied pairs are no claims, confirmed ones are.
         """
-        found = self._entries.find(description, radius, None if len(self._decisions) else limit, self._alive)
+        found = self._entries.find(
+            description, radius, None if len(self._decisions) else limit, self._alive, logos=logos
+        )
         if len(self._decisions):
             found = claims.ordered(self._as_decided(found, description.sha256), limit)
         made = [self._claim(hit, description) for hit in found]
@@ -290,15 +303,22 @@ class CopyIndex:
         """Ids of entries that suddenly matched everything and are claimed no more by this object (see `flood.py`)."""
         return self._guard.quarantined
 
-    def pairs(self) -> Iterator[tuple[str, str, CopyClaim]]:
+    def pairs(self, logos: Callable[[str], Boxes] | None = None) -> Iterator[tuple[str, str, CopyClaim]]:
         """Every claim between two pictures of the index, once: id, id of its source, claim. The later one is the query.
 
         Asked by what was kept of each picture, which is less than the picture itself: small insets are found less often.
+        logos: as for `search_description`, of the picture with an id.
         """
         alive = np.zeros_like(self._alive)
         for entry, number in zip(self, np.flatnonzero(self._alive), strict=True):
             description = self._kept_description(entry)
-            found = self._entries.find(description, verify.RADIUS, None, alive)
+            found = self._entries.find(
+                description,
+                verify.RADIUS,
+                None,
+                alive,
+                logos=None if logos is None else functools.partial(logos, entry.id),
+            )
             for hit in self._as_decided(found, entry.sha256, alive):
                 yield entry.id, self._note(hit.entry)["id"], self._claim(hit, description)
             alive[number] = True

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.copies.agree import agree
-from vision.copies.align import ROUGH, Alignment, align, refined
+from vision.copies.agree import WINDOW, agree
+from vision.copies.align import ROUGH, Alignment, align, project, refined
 from vision.copies.hashes import ORIENTATIONS
 from vision.copies.local import BITS, LocalFeatures, Reference
+from vision.geometry import Boxes
 
 # ThreatExchange (pdq/README): match at 31 of 256 bits and less, discard hashes of quality 49 and less.
 RADIUS = 31
@@ -33,6 +34,8 @@ MIN_QUALITY = 50
 PLAIN = 50
 # What both show agrees in so much that no other map has to be looked for.
 ALL_AGREES = 0.9
+# By how much of their longer side the boxes of a detector may be too small.
+LOOSE = 0.05
 # A hash that stands is not contradicted by a look at everything when so much agrees.
 MOST_AGREES = 0.8
 # Of the 876 pairs with a plain ground that lie within 63 bits (`benchmarks/copies_calibration.py`) none has its contents
@@ -74,10 +77,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examined:
-    """Evidence with the (3, 3) float64 map from pixels of the query's described plane to those of the reference's."""
+    """Evidence with the (3, 3) float64 map from pixels of the query's described plane to those of the reference's.
+
+    agrees: (h, w) flags over the reference's small picture, where both show the same.
+    """
 
     evidence: Evidence
     matrix: Doubles
+    agrees: Flags
+
+    @property
+    def whole(self) -> bool:
+        """All of one picture is all of the other."""
+        seen = self.evidence
+        return min(seen.here, seen.there, seen.share) > ALL_AGREES
 
 
 def examine(
@@ -123,7 +136,27 @@ def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distanc
         seen.there,
         distance,
     )
-    return Examined(evidence, found.matrix)
+    return Examined(evidence, found.matrix, seen.agrees)
+
+
+def agrees_outside(examined: Examined, reference: Reference, boxes: Boxes) -> float:
+    """How much agrees outside of (n, 4) xyxy boxes in pixels of the query's described plane, in windows of 9 x 9 pixels.
+
+    A window agrees by its centre: those that reach into a box do not count.
+    """
+    import cv2
+
+    inside = np.zeros(examined.agrees.shape, dtype=np.uint8)
+    matrix = resized(reference.features, reference.thumbnail) @ examined.matrix
+    for left, top, right, bottom in boxes:
+        rim = LOOSE * max(right - left, bottom - top)
+        corners = np.array(
+            [(x, y) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))], dtype=np.float64
+        )
+        corners += np.array([(-rim, -rim), (rim, -rim), (rim, rim), (-rim, rim)])
+        cv2.fillConvexPoly(inside, np.rint(project(matrix, corners)).astype(np.int32), 1)
+    inside = np.asarray(cv2.dilate(inside, np.ones((WINDOW, WINDOW), dtype=np.uint8)), dtype=np.uint8)
+    return float((examined.agrees & (inside == 0)).sum()) / WINDOW**2
 
 
 def resized(features: LocalFeatures, thumbnail: npt.NDArray[np.uint8]) -> Doubles:
