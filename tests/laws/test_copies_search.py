@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from copy_scenes import INVERSE, TURNS, page, picture, saved, scene, textured, turned
@@ -171,6 +172,48 @@ def test_a_larger_radius_never_loses_a_claim(index_of):
     assert all(small <= large for small, large in itertools.pairwise(found))
     assert found[0] == set()
     assert found[-1] == {"2.png"}
+
+
+SIGN = (60, 40, 260, 190)
+
+
+def photo_of_sign(seed):
+    """A picture full of content with the same sign in its middle, lit and focused a little differently each time."""
+    left, top, right, bottom = SIGN
+    pixels = textured(seed)
+    sign = cv2.GaussianBlur(textured(99, right - left, bottom - top), (0, 0), 0.6 + 0.2 * seed)
+    light = np.linspace(0.8, 1.1, sign.shape[1]) if seed % 2 else np.linspace(1.1, 0.7, sign.shape[1])
+    pixels[top:bottom, left:right] = np.clip(sign * light[None, :, None], 0, 255).astype(np.uint8)
+    return pixels
+
+
+def test_the_same_logo_in_two_photos_is_no_claim_once_it_is_known_to_be_one(index_of):
+    index, query = index_of(photo_of_sign(1)), describe(picture(photo_of_sign(4)))
+
+    def claimed(*boxes):
+        return len(index.search(query, logos=lambda: np.array(boxes, np.float32).reshape(-1, 4)))
+
+    assert len(index.search(query)) == claimed() == 1
+    assert claimed(SIGN) == 0
+    assert claimed((0, 0, 40, 40)) == claimed((60, 40, 120, 190)) == 1
+    # a box of nearly all the picture says nothing about what is around it
+    assert claimed((10, 10, 310, 230)) == 1
+
+
+def test_a_copy_with_a_logo_on_it_is_claimed_and_logos_are_asked_for_once(index_of):
+    asked = []
+
+    def logos():
+        asked.append(1)
+        return np.array([SIGN], np.float32)
+
+    source = photo_of_sign(1)
+    index = index_of(source, source[:, 30:], source[:, :290])
+    cropped = describe(read_picture(saved(source[12:, :300], "JPEG", quality=80)))
+    assert {claim.source for claim in index.search(cropped, logos=logos)} == {"0.png", "1.png", "2.png"}
+    assert sum(asked) <= 1
+    asked.clear()
+    assert [claim.source for claim in index.search(describe(picture(textured(8))), logos=logos)] == asked == []
 
 
 @pytest.mark.parametrize(("radius", "limit"), [(-1, 5), (MAX_RADIUS + 1, 5), (31, 0)])

@@ -44,7 +44,8 @@ class Agreement:
     not overlap each other. ground: of the pixels that agree, the share that is one plain ground: near 1 for frames and text.
     middle: as share, in the middle of the reference alone: a frame agrees around it, a subject within.
     fidelity: mean correlation of what agrees, AGREES to 1: photos of alike things agree, but not in everything.
-    agrees: (h, w) flags over the reference's small picture; overlap: the same, where both are.
+    agrees: (h, w) flags over the reference's small picture; shows: the same, where one of them shows something; overlap: where
+    both are.
     """
 
     share: float
@@ -56,6 +57,7 @@ class Agreement:
     middle: float
     fidelity: float
     agrees: Flags
+    shows: Flags
     overlap: Flags
 
 
@@ -91,6 +93,7 @@ def agree(plane: Plane, matrix: Doubles, thumbnail: Plane) -> Agreement:
         middle=_share(agrees[_middle(agrees)], shows[_middle(agrees)]),
         fidelity=float(correlation[agrees].mean()) if seen and agrees.any() else 0.0,
         agrees=agrees,
+        shows=shows,
         overlap=overlap,
     )
 

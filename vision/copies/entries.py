@@ -62,6 +62,8 @@ STANDS_OUT, STANDS_OUT_CLOSE = 4.2, 2.0
 # edited copies of a part, half of them of pictures of logos, 13 are lost by it; of 24 pairs of different pictures that share
 # a logo among the development pictures and are claimed else, 19 go.
 LEAST_OUTSIDE, LARGE_LOGO = 3.0, 0.6
+# Of windows that have nothing to do with each other, up to one in twenty agrees.
+BY_CHANCE = 0.1
 # Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
 KEPT = struct.Struct("<II16s")
 
@@ -237,7 +239,8 @@ def only_logos(query: CopyDescription, reference: Reference, examined: verify.Ex
         return False
     scale = np.tile((query.local.width / query.width, query.local.height / query.height), 2)
     large = geometry.area(boxes) > LARGE_LOGO * query.width * query.height
-    return verify.agrees_outside(examined, reference, boxes[~large] * scale.astype(np.float32)) < LEAST_OUTSIDE
+    windows, share = verify.agrees_outside(examined, reference, boxes[~large] * scale.astype(np.float32))
+    return windows < LEAST_OUTSIDE or share < BY_CHANCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)

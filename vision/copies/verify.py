@@ -79,12 +79,13 @@ class Evidence:
 class Examined:
     """Evidence with the (3, 3) float64 map from pixels of the query's described plane to those of the reference's.
 
-    agrees: (h, w) flags over the reference's small picture, where both show the same.
+    agrees, shows: (h, w) flags over the reference's small picture, where both show the same, where one of them shows anything.
     """
 
     evidence: Evidence
     matrix: Doubles
     agrees: Flags
+    shows: Flags
 
     @property
     def whole(self) -> bool:
@@ -136,11 +137,12 @@ def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distanc
         seen.there,
         distance,
     )
-    return Examined(evidence, found.matrix, seen.agrees)
+    return Examined(evidence, found.matrix, seen.agrees, seen.shows)
 
 
-def agrees_outside(examined: Examined, reference: Reference, boxes: Boxes) -> float:
-    """How much agrees outside of (n, 4) xyxy boxes in pixels of the query's described plane, in windows of 9 x 9 pixels.
+def agrees_outside(examined: Examined, reference: Reference, boxes: Boxes) -> tuple[float, float]:
+    """How much agrees outside of (n, 4) xyxy boxes in pixels of the query's described plane: in windows of 9 x 9 pixels, and as
+    share of what is shown there, 0 to 1.
 
     A window agrees by its centre: those that reach into a box do not count.
     """
@@ -156,7 +158,8 @@ def agrees_outside(examined: Examined, reference: Reference, boxes: Boxes) -> fl
         corners += np.array([(-rim, -rim), (rim, -rim), (rim, rim), (-rim, rim)])
         cv2.fillConvexPoly(inside, np.rint(project(matrix, corners)).astype(np.int32), 1)
     inside = np.asarray(cv2.dilate(inside, np.ones((WINDOW, WINDOW), dtype=np.uint8)), dtype=np.uint8)
-    return float((examined.agrees & (inside == 0)).sum()) / WINDOW**2
+    agrees = float((examined.agrees & (inside == 0)).sum())
+    return agrees / WINDOW**2, agrees / max(1.0, float((examined.shows & (inside == 0)).sum()))
 
 
 def resized(features: LocalFeatures, thumbnail: npt.NDArray[np.uint8]) -> Doubles:
