@@ -297,6 +297,7 @@ class _Run:
             nn.init.zeros_(self.tower.head.bias)
             _whiten(self.tower, clean_pictures(data))
         self.average = copy.deepcopy(self.tower)
+        self.first = copy.deepcopy(self.tower.state_dict())
         self.best: dict[str, Any] = {"figure": -1.0}
         self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
@@ -378,9 +379,15 @@ class _Run:
         """Go on with an average of the weights: the last one, or with `keep: best` the best on held-out brands.
 
         The best misleads where the start has seen the brands that are held out now: forgetting them looks like getting worse.
+        With `start_share` the weights that the run began with keep that share (WiSE-FT: Wortsman et al. 2022), so that what
+        they knew of other brands than these is not lost.
         """
         best = self.config.get("keep") == "best" and "tower" in self.best
-        self.tower.load_state_dict(self.best["tower"] if best else self.average.state_dict())
+        last = self.best["tower"] if best else self.average.state_dict()
+        share = float(self.config.get("start_share", 0.0))
+        self.tower.load_state_dict(
+            {k: torch.lerp(v, self.first[k], share) if v.is_floating_point() else v for k, v in last.items()}
+        )
 
     def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any, Any]]:
         config = self.config

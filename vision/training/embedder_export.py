@@ -48,6 +48,7 @@ _SETTINGS = (
     "photos_term",
     "shares",
     "average",
+    "start_share",
     "bf16",
     "rates",
     "text",
