@@ -178,13 +178,19 @@ def bar() -> float:
 
 
 def hit_of(
-    entry: int, distance: int, probability: float, matrix: Doubles, size: tuple[int, int], source: tuple[int, int]
+    entry: int,
+    distance: int,
+    probability: float,
+    matrix: Doubles,
+    size: tuple[int, int],
+    source: tuple[int, int],
+    recoloured: bool = False,
 ) -> Hit:
     """A hit by its map. matrix: (3, 3), full-scale pixels of a picture of (w, h) `size` to those of the source."""
     box, source_box, here, there = overlap(matrix, size, source)
     return Hit(
         entry,
-        name_edit(matrix, size, source, here, there),
+        name_edit(matrix, size, source, here, there, recoloured),
         distance,
         round(probability, 4),
         tuple(round(float(v), 9) for v in (matrix / matrix[2, 2]).ravel()),
@@ -218,12 +224,19 @@ def overlap(
     )
 
 
-def name_edit(matrix: Doubles, size: tuple[int, int], source: tuple[int, int], here: float, there: float) -> str:
+def name_edit(
+    matrix: Doubles,
+    size: tuple[int, int],
+    source: tuple[int, int],
+    here: float,
+    there: float,
+    recoloured: bool = False,
+) -> str:
     """What was done to the source, in words joined by "+"; "same" when its pixels lie where they were.
 
-    mirror (left to right, before any turn), rotateN (clockwise, whole degrees), crop (less than WHOLE of the source is there),
-    inset
-    or frame (the source is a small part, or not quite all, of the picture), stretch (its shape changed), tilt (seen at an angle).
+    mirror (left to right, before any turn), rotateN (clockwise, whole degrees), stretch (its shape changed), tilt (seen at an
+    angle), crop (less than WHOLE of the source is there), inset or frame (the source is a small part, or not quite all, of the
+    picture), recolour (most of what has a colour has another one).
     """
     affine, tilted = _affine_part(matrix, size, source)
     # the copy's own map: from the source to the picture
@@ -243,6 +256,8 @@ def name_edit(matrix: Doubles, size: tuple[int, int], source: tuple[int, int], h
         words.append("crop")
     if here < WHOLE:
         words.append("inset" if here < INSET else "frame")
+    if recoloured:
+        words.append("recolour")
     return "+".join(words) or "same"
 
 

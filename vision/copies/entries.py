@@ -181,7 +181,8 @@ class Entries:
             @ examined.matrix
             @ verify.scaling(size, (query.local.width, query.local.height))
         )
-        hit = claims.hit_of(number, examined.evidence.distance, probability, matrix, size, source)
+        recoloured = verify.recoloured(query.local, reference, examined)
+        hit = claims.hit_of(number, examined.evidence.distance, probability, matrix, size, source, recoloured)
         return hit, examined.evidence.share
 
     def examine(

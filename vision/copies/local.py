@@ -35,6 +35,10 @@ WORD_BITS = 20
 # Longest side of the grey picture that is kept, for the look at all of it (`agree.py`), and its JPEG quality: about 1.5 kB.
 THUMBNAIL_SIDE = 128
 THUMBNAIL_QUALITY = 60
+# Cells a side of the grid of colours that is kept: enough to see that a product has another one.
+COLOUR_CELLS = 12
+# A query has this many times as many, so that a cell of the reference can be laid together from parts.
+FINER = 3
 # Places are kept in 64ths of a pixel, angles in 256ths of a turn.
 _PLACES = 64
 _TURNS = 256
@@ -49,7 +53,8 @@ class LocalFeatures:
     """n local features of a picture that was brought to `width` x `height`, the surest first.
 
     rows: (n,) of dtype ROW. certainty: (n, 20) float32 in [0, 1], how sure each bit of the word is; null when read back.
-    plane: the (height, width) uint8 grey plane; null when read back.
+    plane: the (height, width) uint8 grey plane; null when read back. colours: (36, 36, 2) uint8, the mean red and blue difference
+    (Cr and Cb, 128 is grey) of each cell of a grid, (12, 12, 2) when read back; null when an earlier version kept none.
     """
 
     rows: npt.NDArray[np.void]
@@ -57,6 +62,7 @@ class LocalFeatures:
     height: int
     certainty: Floats | None = None
     plane: Plane | None = None
+    colours: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -128,7 +134,7 @@ def describe_local(picture: Picture, *, close: bool = False) -> LocalFeatures:
     rows["angle"] = np.rint(found.angle * (_TURNS / (2 * np.pi))).astype(np.int64) % _TURNS
     rows["bits"] = np.packbits(values > 0, axis=1)
     certainty = np.abs(values[:, :WORD_BITS])
-    return LocalFeatures(rows, plane.shape[1], plane.shape[0], certainty, plane)
+    return LocalFeatures(rows, plane.shape[1], plane.shape[0], certainty, plane, colour_grid(picture))
 
 
 def _two_toned(patches: Bits) -> npt.NDArray[np.bool_]:
@@ -157,19 +163,28 @@ def grey_plane(picture: Picture, side: int) -> Plane:
     return np.asarray(cv2.resize(grey, size, interpolation=how), dtype=np.uint8)
 
 
-def to_bytes(features: LocalFeatures) -> bytes:
-    """What a reference keeps: a header of 8 bytes, the first features, the thumbnail."""
+def colour_grid(picture: Picture) -> npt.NDArray[np.uint8]:
+    """(36, 36, 2) uint8: Cr and Cb of the mean colour of each cell of a picture."""
     import cv2
 
-    if features.plane is None:
+    cells = cv2.resize(picture.pixels, (FINER * COLOUR_CELLS,) * 2, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(cv2.cvtColor(cells, cv2.COLOR_RGB2YCrCb)[..., 1:], dtype=np.uint8)
+
+
+def to_bytes(features: LocalFeatures) -> bytes:
+    """What a reference keeps: a header of 8 bytes, the first features, the thumbnail, the colours."""
+    import cv2
+
+    if features.plane is None or features.colours is None:
         raise ValueError("features that were read back are in bytes already")
     rows = features.rows[:REFERENCE_COUNT]
     scale = min(1.0, THUMBNAIL_SIDE / max(features.width, features.height))
     size = max(2, round(features.width * scale)), max(2, round(features.height * scale))
     small = cv2.resize(features.plane, size, interpolation=cv2.INTER_AREA)
     thumbnail = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])[1].tobytes()
+    colours = cv2.resize(features.colours, (COLOUR_CELLS,) * 2, interpolation=cv2.INTER_AREA)
     header = np.array([features.width, features.height, len(rows), len(thumbnail)], dtype="<u2")
-    return header.tobytes() + rows.tobytes() + thumbnail
+    return b"".join((header.tobytes(), rows.tobytes(), thumbnail, colours.tobytes()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,14 +202,17 @@ class Reference:
         if len(data) < 8:
             raise ValueError("too short for local features")
         width, height, count, size = map(int, np.frombuffer(data, dtype="<u2", count=4))
-        end = 8 + count * ROW.itemsize
-        if len(data) != end + size:
-            raise ValueError(f"{len(data)} bytes, {end + size} expected of local features")
+        start = 8 + count * ROW.itemsize
+        end = start + size
+        if len(data) not in (end, end + 2 * COLOUR_CELLS**2):
+            raise ValueError(f"{len(data)} bytes, {end} expected of local features, with or without colours")
         rows = np.frombuffer(data, dtype=ROW, count=count, offset=8)
-        thumbnail = cv2.imdecode(np.frombuffer(data, dtype=np.uint8, offset=end), cv2.IMREAD_GRAYSCALE)
+        thumbnail = cv2.imdecode(np.frombuffer(data, dtype=np.uint8, count=size, offset=start), cv2.IMREAD_GRAYSCALE)
+        colours = np.frombuffer(data, dtype=np.uint8, offset=end).reshape(-1, *(COLOUR_CELLS,) * 2, 2)
         if thumbnail is None:
             raise ValueError("local features without their picture")
-        return cls(LocalFeatures(rows, width, height), np.asarray(thumbnail, dtype=np.uint8))
+        features = LocalFeatures(rows, width, height, colours=colours[0] if len(colours) else None)
+        return cls(features, np.asarray(thumbnail, dtype=np.uint8))
 
     def as_query(self) -> LocalFeatures:
         """The same features as a query: coarser than those of the picture itself, as its plane is only the thumbnail,

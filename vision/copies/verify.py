@@ -36,6 +36,13 @@ PLAIN = 50
 ALL_AGREES = 0.9
 # By how much of their longer side the boxes of a detector may be too small.
 LOOSE = 0.05
+# Levels of Cr and Cb: the one that is grey; how far from it a colour begins; how far apart two are different ones. JPEG and
+# light change less.
+GREY, COLOURED, OTHER_COLOUR = 128, 12.0, 12.0
+# By how much contrast and saturation may make all colours stronger or weaker.
+STRONGER = 2.5
+# Cells of the colour grid that have to be coloured, and how much of one has to be seen.
+LEAST_CELLS, MOSTLY = 3, 0.7
 # A hash that stands is not contradicted by a look at everything when so much agrees.
 MOST_AGREES = 0.8
 # Of the 876 pairs with a plain ground that lie within 63 bits (`benchmarks/copies_calibration.py`) none has its contents
@@ -160,6 +167,35 @@ def agrees_outside(examined: Examined, reference: Reference, boxes: Boxes) -> tu
     inside = np.asarray(cv2.dilate(inside, np.ones((WINDOW, WINDOW), dtype=np.uint8)), dtype=np.uint8)
     agrees = float((examined.agrees & (inside == 0)).sum())
     return agrees / WINDOW**2, agrees / max(1.0, float((examined.shows & (inside == 0)).sum()))
+
+
+def recoloured(query: LocalFeatures, reference: Reference, examined: Examined) -> bool:
+    """Whether what agrees has other colours: a copy that was recoloured, or the same product in another colour.
+
+    False where one of them did not keep its colours. Cells of the reference that show something else are passed over.
+    """
+    import cv2
+
+    there = reference.features
+    if query.colours is None or there.colours is None:
+        return False
+    side = there.colours.shape[0]
+    fine = query.colours.shape[:2]
+    # from cells of the query to as fine ones of the reference, by way of the described planes
+    matrix = scaling((there.width, there.height), fine) @ examined.matrix @ scaling(fine, (query.width, query.height))
+    laid = cv2.warpPerspective(query.colours.astype(np.float32) - GREY, matrix, fine)
+    seen = cv2.warpPerspective(np.ones(fine, dtype=np.float32), matrix, fine)
+    disagrees = (examined.shows & ~examined.agrees).astype(np.float32)
+    laid, seen, disagrees = (
+        cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA) for part in (laid, seen, disagrees)
+    )
+    compared = (seen > MOSTLY) & (disagrees < 1 - MOSTLY)
+    here, kept = laid[compared].astype(np.float64), there.colours[compared].astype(np.float64) - GREY
+    # contrast and saturation make all colours stronger or weaker alike
+    stronger = np.clip((here * kept).sum() / max((kept * kept).sum(), 1.0), 1 / STRONGER, STRONGER)
+    coloured = np.maximum(np.hypot(*here.T), np.hypot(*kept.T)) > COLOURED
+    other = np.hypot(*(here - stronger * kept).T)[coloured] > OTHER_COLOUR
+    return bool(len(other) >= LEAST_CELLS and other.mean() > 0.5)
 
 
 def resized(features: LocalFeatures, thumbnail: npt.NDArray[np.uint8]) -> Doubles:
