@@ -14,6 +14,7 @@ from vision.copies import ScanIndex, compare_copies, describe
 from vision.copies.claims import MAX_CLAIMS, hash_hits, probabilities
 from vision.copies.entries import MAX_RADIUS, Entries, entry_rows
 from vision.copies.index import HashIndex, hamming, within_loop
+from vision.copies.local import COLOUR_CELLS, Reference
 from vision.errors import UsageError
 from vision.images import read_picture
 from vision.values import Result
@@ -172,6 +173,49 @@ def test_a_larger_radius_never_loses_a_claim(index_of):
     assert all(small <= large for small, large in itertools.pairwise(found))
     assert found[0] == set()
     assert found[-1] == {"2.png"}
+
+
+HUE_TURNED = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit"),
+    [
+        ("recolour", lambda pixels: pixels @ HUE_TURNED),
+        ("crop+recolour", lambda pixels: (pixels @ HUE_TURNED)[20:, 30:]),
+        ("mirror+recolour", lambda pixels: (pixels @ HUE_TURNED)[:, ::-1]),
+        ("same", lambda pixels: pixels * 0.8),
+        ("same", lambda pixels: (pixels - 128) * 1.3 + 128),
+        (
+            "same",
+            lambda pixels: pixels.mean(axis=2, keepdims=True) + (pixels - pixels.mean(axis=2, keepdims=True)) * 1.4,
+        ),
+        ("crop", lambda pixels: pixels[20:, 30:]),
+    ],
+)
+def test_other_colours_are_named_but_not_more_or_less_of_them(index_of, kind, edit):
+    pixels = coloured(3)
+    edited = np.clip(edit(pixels.astype(np.float32)), 0, 255).astype(np.uint8)
+    claims = index_of(pixels).search(describe(read_picture(saved(edited, "JPEG", quality=85))))
+    assert [claim.kind for claim in claims] == [kind]
+
+
+def coloured(seed):
+    """A picture of large plain colours under the unrest of a photo."""
+    grey = textured(seed).astype(np.float32).mean(axis=2, keepdims=True)
+    field = np.random.default_rng(seed).uniform(-60, 60, (3, 4, 3)).astype(np.float32)
+    return np.clip(grey + cv2.resize(field, (320, 240), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+
+
+def test_references_that_kept_no_colours_are_searched_as_before():
+    pixels = coloured(3)
+    described = describe(picture(pixels))
+    kept = described.kept()[: -2 * COLOUR_CELLS**2]
+    entries = Entries(lambda _: Reference.from_bytes(kept))
+    entries.add(*entry_rows([(described.fingerprint, 320, 240, described.sha256)]))
+    entries.words.add(described.local)
+    turned_hue = np.clip(pixels.astype(np.float32) @ HUE_TURNED, 0, 255).astype(np.uint8)
+    assert [hit.kind for hit in entries.find(describe(picture(turned_hue)))] == ["same"]
 
 
 SIGN = (60, 40, 260, 190)

@@ -48,11 +48,12 @@ class PairTest:
     query_ms: float
 
     def figures(self) -> dict[str, Any]:
-        """Counts, without the list."""
+        """Counts, without the list. recoloured: how many of the claims say that the colours are others."""
         return {
             "pictures": self.pictures,
             "pairs": self.pairs,
             "claims": len(self.claims),
+            "recoloured": sum("recolour" in (claim.kind or "").split("+") for claim in self.claims),
             "describe_ms": self.describe_ms,
             "query_ms": self.query_ms,
         }

@@ -143,8 +143,8 @@ def _bar(own: Mapping[str, Any], bar: str) -> str:
 def _claimed(test: Mapping[str, Any] | None) -> str:
     if not test:
         return ""
-    turned = f" ({test['turned']:,} turned)" if test.get("turned") else ""
-    return f"{test['claims']:,}{turned} of {test['pairs']:,}"
+    apart = ", ".join(f"{test[word]:,} {word}" for word in ("turned", "recoloured") if test.get(word))
+    return f"{test['claims']:,}{f' ({apart})' if apart else ''} of {test['pairs']:,}"
 
 
 def _write_csv(path: Path, figures: Mapping[str, Any]) -> None:
