@@ -6,6 +6,7 @@ our own search for copies, so that re-encoded, mirrored and turned ones are foun
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from vision.datasets.classes import class_name
 from vision.datasets.labelled import LabelledPicture, brand_key, brands_of, kin_keys, kin_of
 from vision.datasets.reading import LabelledSet
 from vision.errors import PictureError
-from vision.geometry import iou
+from vision.geometry import Boxes, iou
 from vision.values import Pixels
 
 if TYPE_CHECKING:
@@ -232,7 +233,9 @@ def _check_each(
             sides = f"{places[number]} and {places[anywhere]}"
             report.findings.append(Finding("same_file_across", path, "", sides, str(pictures[anywhere].path)))
             continue
-        claims = [(int(c.source), c) for c in index.search(described, RADIUS if radius is None else radius, None)]
+        logos = functools.partial(_logos, picture)
+        found_copies = index.search(described, RADIUS if radius is None else radius, None, logos=logos)
+        claims = [(int(claim.source), claim) for claim in found_copies]
         claims.sort(key=lambda found: places[found[0]] == places[number])
         for other, claim in claims[:PAIRS_A_PICTURE]:
             across = places[other] != places[number]
@@ -243,6 +246,11 @@ def _check_each(
             report.findings.append(found)
         index.add(str(number), described)
     report.pairs = sorted(pairs, key=lambda pair: (not pair.across, -pair.probability, pair.distance))
+
+
+def _logos(picture: LabelledPicture) -> Boxes:
+    """Its labelled logos: two pictures that share nothing else are no copies."""
+    return np.array([b.box for b in picture.boxes if b.kind == "logo"], dtype=np.float32).reshape(-1, 4)
 
 
 def _descriptions(pictures: Sequence[LabelledPicture]) -> Iterator[CopyDescription | PictureError]:
