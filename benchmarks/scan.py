@@ -4,8 +4,8 @@ python benchmarks/scan.py FOLDER [--limit 300] [--threads 2]
 
 The floor: reading and decoding, the detector, the embedder on what it finds and on the whole pictures, and PDQ hashing, each
 called alone over all pictures by as many threads as the scan has. The scan: everything that `vision scan --text off --no-overlays
---no-report` does, rows written; once more with overlays; and with `--text auto` against without. Prints wall times, their ratios,
-the share of marks that are read, and the resident memory after each third of the scan.
+--no-report` does, rows written; once more with overlays; with `--text auto` against without; and that once more with `--no-copies`. Prints
+wall times, their ratios, the share of marks that are read, and the resident memory after each third of the scan.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from vision.copies import ScanIndex, describe
@@ -35,11 +36,20 @@ def main() -> None:
     reading = Scanner(
         threads=args.threads, detector=scanner.detector, embedder=scanner.embedder, library=scanner.library, text="auto"
     )
+    bare = Scanner(
+        threads=args.threads,
+        detector=scanner.detector,
+        embedder=scanner.embedder,
+        library=scanner.library,
+        text="auto",
+        copies=False,
+    )
     found = [f for f in itertools.islice(Finder([args.folder]), args.limit) if f.file is not None]
     files = [f.file for f in found]
     items = [Item(f.path, f.file) for f in found]
-    for each in (scanner, reading):
-        list(each.stream(items[:16], ScanIndex()))  # warm
+    for each in (scanner, reading, bare):
+        with closing(ScanIndex()) as seen:
+            list(each.stream(items[:16], seen if each.find_copies else None))  # warm
     counts = counted(reading)
 
     kernels, crops_in_all = floor(scanner, files, args.threads)
@@ -48,6 +58,7 @@ def main() -> None:
         plain = scan(scanner, items, Path(out), overlays=False, memory=memory)
         full = scan(scanner, items, Path(out), overlays=True, memory=[])
         read = scan(reading, items, Path(out), overlays=False, memory=[])
+        blind = scan(bare, items, Path(out), overlays=False, memory=[])
     total = sum(kernels.values())
     print(f"{len(files)} pictures, {crops_in_all} crops, {args.threads} threads, {os.cpu_count()} cores")
     for name, seconds in kernels.items():
@@ -59,6 +70,7 @@ def main() -> None:
     print(
         f"  {counts['read']} of {counts['logos']} logos read, {1000 * (read - plain) / max(counts['read'], 1):.0f} ms (wall) each"
     )
+    print(f"- copies     {blind:6.2f} s  {len(files) / blind:6.1f} pictures/s; with them {read / blind:.2f} x the time")
     print("memory after each third of the scan: " + ", ".join(f"{m:.0f} MB" for m in memory))
 
 
@@ -107,9 +119,13 @@ def floor(scanner: Scanner, files: list[Path], threads: int) -> tuple[dict[str, 
 def scan(scanner: Scanner, items: list[Item], out: Path, *, overlays: bool, memory: list[float]) -> float:
     """Wall seconds of a whole scan; the peak memory at each third is added to `memory`."""
     start = time.perf_counter()
-    with (out / "results.jsonl").open("wb") as rows, ThreadPoolExecutor(1) as pool:
+    with (
+        (out / "results.jsonl").open("wb") as rows,
+        ThreadPoolExecutor(1) as pool,
+        closing(ScanIndex()) as seen,
+    ):
         drawn = []
-        for number, examined in enumerate(scanner.stream(items, ScanIndex()), 1):
+        for number, examined in enumerate(scanner.stream(items, seen if scanner.find_copies else None), 1):
             rows.write(write_row(examined.result))
             if overlays and examined.picture is not None:
                 drawn.append(pool.submit(save_overlay, out / f"{number}.jpg", examined.picture.pixels, examined.result))

@@ -8,6 +8,7 @@ and results do not depend on the number of workers.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
@@ -320,11 +321,7 @@ class Scanner:
         description = examined.description
         if description is None:
             return examined
-        found = [f.box for f in examined.result.findings if f.kind == "logo"]
-
-        def logos() -> geometry.Boxes:
-            return np.array(found, dtype=np.float32).reshape(-1, 4)
-
+        logos = functools.partial(logos_of, examined.result)
         claims: list[CopyClaim] = []
         if self.copies is not None:
             claims += self.copies.search_description(description, logos=logos)
@@ -353,6 +350,11 @@ def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:
             "unknown_card", f"no calibration of this version: {error!r}", path=str(path), hint=hint
         ) from None
     return model.card, model.checksums["card.json"] if folder is None else weights.digest(path)
+
+
+def logos_of(result: Result) -> geometry.Boxes:
+    """(n, 4) float32 xyxy pixels: the logos that were found on a picture, whosever they are."""
+    return np.array([f.box for f in result.findings if f.kind == "logo"], dtype=np.float32).reshape(-1, 4)
 
 
 def _item(source: Any, number: int) -> Item:

@@ -9,6 +9,7 @@ import pytest
 from copy_scenes import INVERSE, TURNS, page, picture, saved, scene, textured, turned
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_fakes import a_finding, a_result
 
 from vision.copies import ScanIndex, compare_copies, describe
 from vision.copies.claims import MAX_CLAIMS, hash_hits, probabilities
@@ -17,6 +18,7 @@ from vision.copies.index import HashIndex, hamming, within_loop
 from vision.copies.local import COLOUR_CELLS, Reference
 from vision.errors import UsageError
 from vision.images import read_picture
+from vision.scan import logos_of
 from vision.values import Result
 
 
@@ -242,6 +244,14 @@ def test_the_same_logo_in_two_photos_is_no_claim_once_it_is_known_to_be_one(inde
     assert claimed((0, 0, 40, 40)) == claimed((60, 40, 120, 190)) == 1
     # a box of nearly all the picture says nothing about what is around it
     assert claimed((10, 10, 310, 230)) == 1
+
+
+def test_a_scan_tells_the_search_of_its_logos_and_of_nothing_else():
+    logos = [a_finding(None, (1, 2, 30, 40), verdict="unknown"), a_finding(box=(5.5, 6, 7, 8))]
+    others = [a_finding(kind="product"), a_finding(kind="image")]
+    boxes = logos_of(a_result(findings=[others[0], *logos, others[1]]))
+    assert (boxes.dtype, boxes.tolist()) == (np.float32, [[1, 2, 30, 40], [5.5, 6, 7, 8]])
+    assert logos_of(a_result(findings=others)).shape == (0, 4)
 
 
 def test_a_copy_with_a_logo_on_it_is_claimed_and_logos_are_asked_for_once(index_of):

@@ -151,7 +151,14 @@ def test_a_pair_counts_once_and_never_with_itself():
     said = [("a", "a", 9), ("a", "b", 5), ("b", "a", 7), ("c", "a", 6), ("b", "c", 1)]
     test = claimed_pairs(Says([Claim(*row) for row in said], bar=5), items("a", "b", "c"), quiet)
     assert [(c.query, c.source, c.score) for c in test.claims] == [("a", "b", 7), ("a", "c", 6)]
-    assert test.figures() == {"pictures": 3, "pairs": 3, "claims": 2, "recoloured": 0, "describe_ms": 1.0, "query_ms": 2.0}
+    assert test.figures() == {
+        "pictures": 3,
+        "pairs": 3,
+        "claims": 2,
+        "recoloured": 0,
+        "describe_ms": 1.0,
+        "query_ms": 2.0,
+    }
 
 
 def test_a_picture_that_cannot_be_read_is_in_no_pair():
