@@ -2,10 +2,11 @@
 
 python benchmarks/scan.py FOLDER [--limit 300] [--threads 2]
 
-The floor: reading and decoding, the detector, the embedder on what it finds and on the whole pictures, and PDQ hashing, each
-called alone over all pictures by as many threads as the scan has. The scan: everything that `vision scan --text off --no-overlays
---no-report` does, rows written; once more with overlays; with `--text auto` against without; and that once more with `--no-copies`. Prints
-wall times, their ratios, the share of marks that are read, and the resident memory after each third of the scan.
+The floor: reading and decoding, the detector, the embedder on what it finds and on the whole pictures, and what the search for
+copies knows of a picture, each called alone over all pictures by as many threads as the scan has. The scan: everything that
+`vision scan --text off --no-overlays --no-report` does, rows written; once more with overlays; with `--text auto` against
+without; and that once more with `--no-copies`. Prints wall times, their ratios, the share of marks that are read, and the
+resident memory after each third of the scan.
 """
 
 import argparse
