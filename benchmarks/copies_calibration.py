@@ -8,13 +8,12 @@ an --other file may hold repeats of its own, so that only its pairs with other f
 in two sizes on white pages (extra train).
 
 Falsely near pairs are counted by Hamming distance, once for photos and once for pairs with a plain ground (`verify.PLAIN`), these
-only where the content agrees, as a claim needs. The level is the count within 31 bits, the radius, entered as c + 1/2
-(Jeffreys), for zero is not impossible; the table also keeps the bound of the rule of three. To both sides of it false pairs
-are taken to thin out with distance by a straight line on a log scale, whose slope is that of the candidates where there are
-enough to count: of
-photos from 79 to 63 bits, of plain pairs before their content is compared from 63 to 31. Unrelated hashes thin out faster.
-True copies are made by `EDITS` from the first --distinct file for photos and from the second for plain grounds. For a pair whose
-prior odds of being a copy are ODDS,
+only where the content agrees, as a claim needs. The level is the count within 31 bits, the radius, entered as c + 1/2 (Jeffreys),
+for zero is not impossible; the table also keeps the bound of the rule of three. To both sides of it false pairs are taken to thin
+out with distance by a straight line on a log scale, whose slope is that of the candidates where there are enough to count: of
+photos from 79 to 63 bits, of plain pairs before their content is compared from 63 to 31. Unrelated hashes thin out faster. True
+copies are made by `EDITS` from the first --distinct file for photos and from the second for plain grounds. For a pair whose prior
+odds of being a copy are ODDS,
 
     probability(d) = ODDS * copies(d) / (ODDS * copies(d) + false(d)),   both per 2 bits, made falling with d.
 """

@@ -11,9 +11,8 @@ them different: true repeats, bursts, one artwork, colours of one product.
 Each query and each of the different pictures is searched for among the others; whatever the hashes and words propose is examined,
 and a logistic model of all products of two pieces of evidence is fitted (ridge, Newton steps), copies against all else. The bar
 is the probability that no false candidate but the alike ones reaches, and at least LEAST_BAR. Printed, of a cross-validation by
-source: how many copies are
-claimed at the bar, by edit, and the worst false candidates; the figures of held-out
-pictures are those of `vision evaluate copies`.
+source: how many copies are claimed at the bar, by edit, and the worst false candidates; the figures of held-out pictures are
+those of `vision evaluate copies`.
 """
 
 import argparse
@@ -216,11 +215,13 @@ def main():
     known = set() if args.known is None else {frozenset(pair) for pair in json.loads(args.known.read_text())}
     rows = list(of_battery(args.battery, args.photos))
     rows += of_frames(args.battery, args.photos)
-    rows += of_different([*args.different, *args.alike], known)
+    rows += of_different(args.different, known)
+    before = len(rows)
+    rows += of_different(args.alike, known)
+    rows = [(*row, at >= before) for at, row in enumerate(rows)]
     rows = [r for r in rows if r[1] or not any(part in r[3][1] for part in args.leave_out)]
     x, y = np.stack([evidence_features(r[0]) for r in rows]), np.array([r[1] for r in rows])
-    folders = {file.parent.name for file in args.alike}
-    alike = np.array([not r[1] and not folders.isdisjoint(name.split("/")[0] for name in r[3]) for r in rows])
+    alike = np.array([r[4] for r in rows])
     weight = np.where(alike, ALIKE_WEIGHT, 1.0)
     model = mean, deviation, weights, bias = fitted(x, y, weight)
     allowed = np.array([not ruled_out(r[0]) for r in rows])

@@ -177,6 +177,16 @@ def test_a_larger_radius_never_loses_a_claim(index_of):
     assert found[-1] == {"2.png"}
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_soft_picture_with_one_corner_is_not_turned_by_it(index_of, seed):
+    random = np.random.default_rng(seed)
+    field = random.random((3, 4, 3)).astype(np.float32)
+    pixels = np.clip(255 * cv2.resize(field, (320, 240), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+    cv2.circle(pixels, tuple(map(int, random.integers(40, 200, 2))), 6, (0, 0, 0), -1)
+    copy = read_picture(saved(cv2.resize(pixels, (256, 192), interpolation=cv2.INTER_AREA), "JPEG", quality=60))
+    assert {claim.kind for claim in index_of(pixels).search(describe(copy))} <= {"same"}
+
+
 HUE_TURNED = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32)
 
 
@@ -192,6 +202,7 @@ HUE_TURNED = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32)
             "same",
             lambda pixels: pixels.mean(axis=2, keepdims=True) + (pixels - pixels.mean(axis=2, keepdims=True)) * 1.4,
         ),
+        ("same", lambda pixels: pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)),
         ("crop", lambda pixels: pixels[20:, 30:]),
     ],
 )

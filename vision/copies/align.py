@@ -1,9 +1,8 @@
 """Two sets of local features: is there one map that takes many features of the query to their like in the reference?
 
-In: the features of a query and of a reference. Out: an `Alignment` or null. Pure, and without chance: each pair of like
-features says
-by its places, scales and angles how all of the query would lie on the reference, so that every pair is tried, mirrored and not,
-and the map with the most pairs behind it is fitted to them. So there is no sampling, and the same input gives the same map.
+In: the features of a query and of a reference. Out: an `Alignment` or null. Pure, and without chance: each pair of like features
+says by its places, scales and angles how all of the query would lie on the reference, so that every pair is tried, mirrored and
+not, and the map with the most pairs behind it is fitted to them. So there is no sampling, and the same input gives the same map.
 """
 
 from __future__ import annotations
@@ -50,11 +49,10 @@ APART = 4.0
 class Alignment:
     """How a query lies on a reference.
 
-    matrix: (3, 3) float64, pixels of the query's described plane to those of the reference's, affine or a homography.
-    mirrored: it
-    turns left to right. query, reference: (k,) places of the features that agree with it. support: how many places apart agree;
-    detail: how many of these show more than two tones, so that they are neither text nor a flat drawing. bits: the median by
-    which their bits differ; off: the median, in pixels of the reference, by which the map misses them.
+    matrix: (3, 3) float64, pixels of the query's described plane to those of the reference's, affine or a homography. mirrored:
+    it turns left to right. query, reference: (k,) places of the features that agree with it. support: how many places apart
+    agree; detail: how many of these show more than two tones, so that they are neither text nor a flat drawing. bits: the median
+    by which their bits differ; off: the median, in pixels of the reference, by which the map misses them.
     """
 
     matrix: Doubles
@@ -123,13 +121,14 @@ def refined(query: LocalFeatures, reference: LocalFeatures, rough: Alignment) ->
     side = np.array([-1.0, 1.0]) if rough.mirrored else np.ones(2)
     matrix[:2] = fit_affine(from_xy, to_xy[second], side)
     error = _off(matrix, from_xy, to_xy[second])
-    bent = _homography(from_xy, to_xy[second])
+    bent = _homography(from_xy, to_xy[second], (query.width, query.height))
     if bent is not None and np.median(_off(bent, from_xy, to_xy[second])) < BENT_GAIN * np.median(error):
         matrix, error = bent, _off(bent, from_xy, to_xy[second])
     distance = hamming(query.rows["bits"][first], reference.rows["bits"][second])
     kept = (error < FIT_WITHIN[-1]) & (distance <= SURE_DISTANCE)
     first, second = first[kept], second[kept]
-    if len(first) < LEAST_PAIRS:
+    support = _both_apart(query, reference, first, second)
+    if support < LEAST_PAIRS:  # a few of one place hold nothing in the rest of the picture
         return rough
     detailed = query.detailed[first]
     return Alignment(
@@ -137,7 +136,7 @@ def refined(query: LocalFeatures, reference: LocalFeatures, rough: Alignment) ->
         rough.mirrored,
         first,
         second,
-        _both_apart(query, reference, first, second),
+        support,
         _both_apart(query, reference, first[detailed], second[detailed]),
         float(np.median(distance[kept])),
         float(np.median(error[kept])),
@@ -148,8 +147,11 @@ def _both_apart(query: LocalFeatures, reference: LocalFeatures, first: Numbers, 
     return min(_apart(query.xy[first].astype(np.float64)), _apart(reference.xy[second].astype(np.float64)))
 
 
-def _homography(from_xy: Doubles, to_xy: Doubles) -> Doubles | None:
-    """The (3, 3) homography of least squares; null when there are too few places or it turns the picture inside out."""
+def _homography(from_xy: Doubles, to_xy: Doubles, size: tuple[int, int]) -> Doubles | None:
+    """The (3, 3) homography of least squares; null when there are too few places or it turns the picture inside out.
+
+    size: (w, h) of the plane that the places lie on, all of which has to stay in front.
+    """
     import cv2
 
     if len(from_xy) < BENT_PAIRS:
@@ -161,7 +163,9 @@ def _homography(from_xy: Doubles, to_xy: Doubles) -> Doubles | None:
         [[x, y] for x in np.percentile(from_xy[:, 0], (0, 100)) for y in np.percentile(from_xy[:, 1], (0, 100))]
     )
     depth = corners @ found[2, :2] + found[2, 2]
-    return np.asarray(found, dtype=np.float64) if (depth > 0.3).all() and (depth < 3).all() else None
+    everywhere = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])]) @ found[2, :2] + found[2, 2]
+    sound = (depth > 0.3).all() and (depth < 3).all() and (everywhere > 0.05).all()
+    return np.asarray(found, dtype=np.float64) if sound else None
 
 
 def project(matrix: Doubles, xy: Doubles) -> Doubles:

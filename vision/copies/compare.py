@@ -19,7 +19,7 @@ def compare_copies(image: Any, other: Any) -> CopyClaim | None:
     image, other: whatever `read_picture` takes. The claim's `source` is where the other came from, its path for instance, and
     its `index` is "pair". A hash cannot tell which was first: asked the other way round, the claim is there too, with the
     inverse edit.
-    Raises PictureError when one of them cannot be read.
+    Raises PictureError when one of them cannot be read, WeightsError (missing, wrong_checksum).
     """
     picture, source = (read_picture(each, reduce_to=DECODE_SIDE) for each in (image, other))
     query, reference = describe(picture, close=True), describe(source)

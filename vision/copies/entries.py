@@ -54,15 +54,15 @@ CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
 # A candidate of which this share agrees has failed for being in the same frame, not for being nothing.
 PARTLY = 0.3
 # Votes that an entry of this rank has are noise; a candidate has to have so many times more. On the battery 2 % of the copies
-# have
-# less; of pictures that have no source one in ten has more, two in three when it is looked at closely, where that is affordable.
+# have less; of pictures that have no source one in ten has more, two in three when it is looked at closely, where that is
+# affordable.
 NOISE_RANK = 100
 STANDS_OUT, STANDS_OUT_CLOSE = 4.2, 2.0
 # Windows that have to agree outside of the logos; a box of more than this share of the picture is no logo on something. Of 786
 # edited copies of a part, half of them of pictures of logos, 14 are lost by it; of 49 claims among 989 development pictures of
 # logos 22 go that were two pictures of one logo, and one copy.
 LEAST_OUTSIDE, LARGE_LOGO = 3.0, 0.6
-# Of windows that have nothing to do with each other, up to one in twenty agrees.
+# Of windows that have nothing to do with each other, up to one in twenty agrees; so twice as many is more than chance.
 BY_CHANCE = 0.1
 # Before each record of a scan's features: its size, its CRC-32 and half of the picture's sha256.
 KEPT = struct.Struct("<II16s")

@@ -3,10 +3,9 @@
 In: a grey plane. Out: `Keypoints`, the surest first. Pure. All scales lie in one tall picture, one below the other, so that
 smoothing, corner response and sampling are one call each.
 
-A corner is a local maximum of the smaller eigenvalue of the gradients' covariance (Shi and Tomasi, Good Features to Track,
-1994). They
-are taken by their rank within cells of a grid, as text or a caption would otherwise have all of them. Each patch is turned by the
-direction from its corner to its centre of brightness (Rosin 1999; ORB: Rublee et al. 2011).
+A corner is a local maximum of the smaller eigenvalue of the gradients' covariance (Shi and Tomasi, Good Features to Track, 1994).
+They are taken by their rank within cells of a grid, as text or a caption would otherwise have all of them. Each patch is turned
+by the direction from its corner to its centre of brightness (Rosin 1999; ORB: Rublee et al. 2011).
 """
 
 from __future__ import annotations

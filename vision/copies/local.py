@@ -1,7 +1,7 @@
 """A picture becomes a few hundred local features and a small grey picture: what is left of it when it was cropped, framed,
 turned.
 
-In: a decoded `Picture`. Out: `LocalFeatures` of about 6 kB, which come back from bytes as they were. The patches around corners
+In: a decoded `Picture`. Out: `LocalFeatures` of about 7 kB, which come back from bytes as they were. The patches around corners
 are encoded by a small network (`weights/copies`, trained on edited pairs) to 128 bits that a mirrored patch shares; their first
 20 bits are the word under which a feature is looked up (`words.py`).
 """
@@ -101,7 +101,7 @@ class LocalFeatures:
     def probes(self, count: int) -> Numbers:
         """(n, count) words that each feature may have in an edited copy, its own first: with the least certain bits turned over.
 
-        Of features that were read back any bit may be the least certain one: each is tried alone, so there are up to 21 words.
+        Of features that were read back any bit may be the least certain one: each is tried alone, so there are (n, 21) words.
         """
         if self.certainty is None:
             alone = np.concatenate([np.zeros(1, dtype=np.int64), np.int64(1) << np.arange(WORD_BITS)])

@@ -269,7 +269,7 @@ class CopyIndex:
         """The pictures of this index that an image was taken from, best first, at most `limit` (null: all).
 
         image: whatever `read_picture` takes. radius: Hamming bits, 0 to 63; 31 is what PDQ's makers advise.
-        Raises PictureError when the image cannot be read, UsageError (bad_option).
+        Raises PictureError when the image cannot be read, UsageError (bad_option), WeightsError (missing, wrong_checksum).
         """
         picture = read_picture(image, reduce_to=DECODE_SIDE)
         return self.search_description(describe(picture, close=True), radius, limit, logos=lambda: logo_boxes(picture))

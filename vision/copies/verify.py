@@ -1,21 +1,19 @@
 """A candidate was found; what must agree before it may be called a copy?
 
-In: the query, what a candidate kept. Out: `Evidence`. Pure. Local features have to lie on one another by one map, and under
-that map
-what both show has to agree wherever they show something: corners alone agree also between different pictures in the same frame,
-with the same caption, sticker or logo. So the evidence says how many places agree, how many of these are neither text nor a flat
-drawing, and how much of all that is seen agrees.
+In: the query, what a candidate kept. Out: `Evidence`. Pure. Local features have to lie on one another by one map, and under that
+map what both show has to agree wherever they show something: corners alone agree also between different pictures in the same
+frame, with the same caption, sticker or logo. So the evidence says how many places agree, how many of these are neither text nor
+a flat drawing, and how much of all that is seen agrees.
 
 Where only hashes are known (lists of others), two things are asked: that the hash is evidence at all (PDQ's quality), and, where
-most of a picture is one plain ground, that what stands on the ground agrees as well. The hash of a whole page with a small
-mark on
-it says little more than where the mark is: of 2,000 different marks of 100 px on a white page of 400 px, 3,687 pairs lie within
-31 bits in one of the eight orientations, whatever their quality.
+most of a picture is one plain ground, that what stands on the ground agrees as well. The hash of a whole page with a small mark
+on it says little more than where the mark is: of 2,000 different marks of 100 px on a white page of 400 px, 3,687 pairs lie
+within 31 bits in one of the eight orientations, whatever their quality.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +32,14 @@ MIN_QUALITY = 50
 PLAIN = 50
 # What both show agrees in so much that no other map has to be looked for.
 ALL_AGREES = 0.9
+# Shares that differ by less are the same.
+SAME_SHARE = 0.02
 # By how much of their longer side the boxes of a detector may be too small.
 LOOSE = 0.05
 # Levels of Cr and Cb: the one that is grey; how far from it a colour begins; how far apart two are different ones. JPEG and
 # light change less.
 GREY, COLOURED, OTHER_COLOUR = 128, 12.0, 12.0
-# By how much contrast and saturation may make all colours stronger or weaker.
+# By how much contrast and saturation may make all colours stronger.
 STRONGER = 2.5
 # Cells of the colour grid that have to be coloured, and how much of one has to be seen.
 LEAST_CELLS, MOSTLY = 3, 0.7
@@ -109,8 +109,7 @@ def examine(
     distance: bits between the whole pictures. orientation: place in `ORIENTATIONS` of the whole picture's match, if there is one:
     tried when no features agree, as in pictures with hardly any corners.
     """
-    found = None if orientation is None else _whole(query, reference.features, orientation)
-    judged = None if found is None else _judge(query, reference, found, distance)
+    judged = None if orientation is None else _judge_whole(query, reference, orientation, distance)
     if judged is not None and judged.evidence.share > ALL_AGREES:
         return judged
     found = align(query, reference.features)
@@ -118,11 +117,20 @@ def examine(
     return max((one for one in (judged, other) if one is not None), key=lambda one: one.evidence.share, default=None)
 
 
-def _whole(query: LocalFeatures, reference: LocalFeatures, orientation: int) -> Alignment:
-    """All of the one on all of the other, with the features that agree with it, if any do."""
-    matrix = whole_map(orientation, (query.width, query.height), (reference.width, reference.height))
-    mirrored = "mirror" in ORIENTATIONS[orientation]
-    return refined(query, reference, Alignment(matrix, mirrored, _NOTHING, _NOTHING, 0, 0, BITS / 2, ROUGH))
+def _judge_whole(query: LocalFeatures, reference: Reference, orientation: int, distance: int) -> Examined:
+    """All of the one laid on all of the other, as the features that agree with it would have it, if any do.
+
+    Straight, when nearly all agrees so and no worse than by the features: those of a soft picture may all lie in one corner.
+    """
+    there = reference.features
+    matrix = whole_map(orientation, (query.width, query.height), (there.width, there.height))
+    plain = Alignment(matrix, "mirror" in ORIENTATIONS[orientation], _NOTHING, _NOTHING, 0, 0, BITS / 2, ROUGH)
+    found = refined(query, there, plain)
+    judged = _judge(query, reference, found, distance)
+    straight = _judge(query, reference, replace(found, matrix=matrix), distance)
+    least = max(ALL_AGREES, judged.evidence.share - SAME_SHARE)
+    is_straight = straight.evidence.share > least and straight.evidence.fidelity >= judged.evidence.fidelity
+    return straight if is_straight else judged
 
 
 def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distance: int) -> Examined:
@@ -172,7 +180,8 @@ def agrees_outside(examined: Examined, reference: Reference, boxes: Boxes) -> tu
 def recoloured(query: LocalFeatures, reference: Reference, examined: Examined) -> bool:
     """Whether what agrees has other colours: a copy that was recoloured, or the same product in another colour.
 
-    False where one of them did not keep its colours. Cells of the reference that show something else are passed over.
+    Colours that are only stronger, weaker or gone are not others. False where one of them did not keep its colours. Cells of the
+    reference that show something else are passed over.
     """
     import cv2
 
@@ -192,7 +201,7 @@ def recoloured(query: LocalFeatures, reference: Reference, examined: Examined) -
     compared = (seen > MOSTLY) & (disagrees < 1 - MOSTLY)
     here, kept = laid[compared].astype(np.float64), there.colours[compared].astype(np.float64) - GREY
     # contrast and saturation make all colours stronger or weaker alike
-    stronger = np.clip((here * kept).sum() / max((kept * kept).sum(), 1.0), 1 / STRONGER, STRONGER)
+    stronger = np.clip((here * kept).sum() / max((kept * kept).sum(), 1.0), 0, STRONGER)
     coloured = np.maximum(np.hypot(*here.T), np.hypot(*kept.T)) > COLOURED
     other = np.hypot(*(here - stronger * kept).T)[coloured] > OTHER_COLOUR
     return bool(len(other) >= LEAST_CELLS and other.mean() > 0.5)

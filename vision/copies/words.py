@@ -1,8 +1,7 @@
 """Which references have many words of a query, turned and scaled alike? An inverted file that grows.
 
-In: the local features of references, one after the other; a query's. Out: candidates, best first. Each feature is a posting
-under its word: the number of its entry, its angle and its scale. New postings go into chains in memory; every `RUN_ENTRIES`
-entries the
+In: the local features of references, one after the other; a query's. Out: candidates, best first. Each feature is a posting under
+its word: the number of its entry, its angle and its scale. New postings go into chains in memory; every `RUN_ENTRIES` entries the
 chains become a run: arrays sorted by word, which may lie in files and be mapped. Runs of about one size are merged, so that there
 are few. Nothing here is the truth: all of it can be made again from what the references kept.
 

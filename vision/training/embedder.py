@@ -298,6 +298,9 @@ class _Run:
             _whiten(self.tower, clean_pictures(data))
         self.average = copy.deepcopy(self.tower)
         self.first = copy.deepcopy(self.tower.state_dict())
+        share = float(config.get("start_share", 0.0))
+        if not 0 <= share <= 1 or (share and not start):
+            raise UsageError("bad_config", f"start_share {share}", hint="0 to 1, of the weights that `start` names")
         self.best: dict[str, Any] = {"figure": -1.0}
         self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
@@ -510,6 +513,7 @@ class _Run:
             {
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict(),
+                "first": self.first,
                 "best": self.best,
                 "queue": self.queue.state(),
                 "proxies": self.proxies.detach(),
@@ -536,6 +540,7 @@ class _Run:
             raise UsageError("bad_config", "the data is not that of the checkpoint", path=str(path), hint="start anew")
         self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
+        self.first = saved["first"]
         self.best = saved["best"]
         self.queue.restore(saved["queue"])
         self.proxies.data.copy_(saved["proxies"])
