@@ -61,7 +61,7 @@ def test_help_brings_in_no_models():
     code = (
         "import sys\nfrom vision.cli.main import main\n"
         "try:\n    main(['scan', '--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'faiss', 'cv2', 'onnxruntime', 'PIL'}\n"
+        "heavy = {'torch', 'faiss', 'cv2', 'onnxruntime', 'PIL', 'numpy'}\n"
         "print(sorted(heavy & {m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

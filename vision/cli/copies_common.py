@@ -11,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +76,8 @@ def described(
 
 def logos_of(file: Path | None) -> Boxes:
     """The logos on a picture, as the search for copies asks for them; none on one that is not there any more."""
+    import numpy as np
+
     from vision.copies import DECODE_SIDE, logo_boxes
     from vision.images import read_picture
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.cli.copies_common import action, described, logos_of, prepare_out, report, shown
+from vision.cli.copies_common import action, described, prepare_out, report, shown
 from vision.cli.library_common import count, progress, say, show, table
 from vision.errors import PictureError, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vision.geometry import Boxes
     from vision.images.find import Found
     from vision.report.copy_groups import Groups
-    from vision.values import Pixels
+    from vision.values import Picture, Pixels
 
 LISTED = 20  # groups printed on a terminal; the files have all
 
@@ -83,7 +83,7 @@ def run_dedup(args: argparse.Namespace) -> int:
     index = CopyIndex.open(place) if (place / "copies.json").exists() else CopyIndex.create(place)
     with progress() as tell:
         files, failed = _take_in(args, index, lambda done: tell("pictures", done, done))
-        groups = _grouped(index, tell, logos=lambda name: logos_of(files.get(name)))
+        groups = _grouped(index, tell, lambda entry: _logos(entry, [files[entry.id]]))
     counts = {"pictures": len(index), "failed": failed} | groups.counts()
     _write(groups, args, counts, lambda entry: _pixels(entry, [files[entry.id]]), "Copies in these pictures")
     _write_record(args, counts)
@@ -101,7 +101,7 @@ def run_clusters(args: argparse.Namespace) -> int:
     if args.out is not None:
         prepare_out(args.out)
     with progress() as tell:
-        groups = _grouped(index, tell, args.shared)
+        groups = _grouped(index, tell, lambda entry: _logos(entry, _places(entry, args.pictures)), args.shared)
     counts = {"pictures": len(index)} | groups.counts()
     if args.out is not None:
         title = f"Copies in {index.name}"
@@ -164,8 +164,8 @@ def _written(file: Path) -> str | None:
 def _grouped(
     index: CopyIndex,
     tell: Callable[[str, int, int], None],
+    logos: Callable[[Entry], Boxes],
     shared: int = 2,
-    logos: Callable[[str], Boxes] | None = None,
 ) -> Groups:
     from vision.copies.clusters import owner_groups
     from vision.copies.grouping import group_index
@@ -216,7 +216,22 @@ def _places(entry: Entry, folders: Sequence[Path]) -> list[Path]:
     return [*map(Path, names), *within, *beside]
 
 
+def _logos(entry: Entry, places: Iterable[Path]) -> Boxes:
+    """The logos on the picture of an entry; none where it is not to be found."""
+    import numpy as np
+
+    from vision.copies import logo_boxes
+
+    picture = _picture(entry, places)
+    return np.zeros((0, 4), dtype=np.float32) if picture is None else logo_boxes(picture)
+
+
 def _pixels(entry: Entry, places: Iterable[Path]) -> Pixels | None:
+    picture = _picture(entry, places)
+    return None if picture is None else picture.pixels
+
+
+def _picture(entry: Entry, places: Iterable[Path]) -> Picture | None:
     """The picture of an entry from the first place that has it; None where there is none, or another one by now."""
     from vision.copies.store import DECODE_SIDE
     from vision.images import read_picture
@@ -227,7 +242,7 @@ def _pixels(entry: Entry, places: Iterable[Path]) -> Pixels | None:
         except (PictureError, ValueError):  # ValueError: an id that is no path
             continue
         if picture.sha256 == entry.sha256:
-            return picture.pixels
+            return picture
     return None
 
 

@@ -29,7 +29,7 @@ class Grouped:
 def group_index(
     index: CopyIndex,
     progress: Callable[[int, int], None] = lambda *_: None,
-    logos: Callable[[str], Boxes] | None = None,
+    logos: Callable[[Entry], Boxes] | None = None,
 ) -> Grouped:
     """Clusters of the pictures of an index that claim each other, with what a person decided about them.
 

@@ -303,11 +303,11 @@ class CopyIndex:
         """Ids of entries that suddenly matched everything and are claimed no more by this object (see `flood.py`)."""
         return self._guard.quarantined
 
-    def pairs(self, logos: Callable[[str], Boxes] | None = None) -> Iterator[tuple[str, str, CopyClaim]]:
+    def pairs(self, logos: Callable[[Entry], Boxes] | None = None) -> Iterator[tuple[str, str, CopyClaim]]:
         """Every claim between two pictures of the index, once: id, id of its source, claim. The later one is the query.
 
         Asked by what was kept of each picture, which is less than the picture itself: small insets are found less often.
-        logos: as for `search_description`, of the picture with an id.
+        logos: as for `search_description`, of the picture of an entry.
         """
         alive = np.zeros_like(self._alive)
         for entry, number in zip(self, np.flatnonzero(self._alive), strict=True):
@@ -317,7 +317,7 @@ class CopyIndex:
                 verify.RADIUS,
                 None,
                 alive,
-                logos=None if logos is None else functools.partial(logos, entry.id),
+                logos=None if logos is None else functools.partial(logos, entry),
             )
             for hit in self._as_decided(found, entry.sha256, alive):
                 yield entry.id, self._note(hit.entry)["id"], self._claim(hit, description)
