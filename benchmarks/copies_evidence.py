@@ -40,6 +40,7 @@ from vision.copies.store import described
 from vision.evaluate.copies.battery import read_battery
 
 OUT = Path(__file__).resolve().parents[1] / "vision" / "copies" / "calibration.json"
+# Of 1, 3 and 10 the one that keeps the most copies at a bar of 0.8 in the cross-validation; log loss hardly differs.
 RIDGE = 1.0
 # What a false candidate among alike pictures weighs. With 0, 0.1, 0.2 and 1 the cross-validation keeps .986, .984, .982 and .976
 # of the copies at a bar of 0.8, and 64, 30, 26 and 14 of the alike.

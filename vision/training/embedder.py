@@ -298,9 +298,11 @@ class _Run:
             _whiten(self.tower, clean_pictures(data))
         self.average = copy.deepcopy(self.tower)
         self.first = copy.deepcopy(self.tower.state_dict())
-        share = float(config.get("start_share", 0.0))
-        if not 0 <= share <= 1 or (share and not start):
-            raise UsageError("bad_config", f"start_share {share}", hint="0 to 1, of the weights that `start` names")
+        self.first_share = float(config.get("start_share", 0.0))
+        if not 0 <= self.first_share <= 1 or (self.first_share and not start):
+            raise UsageError(
+                "bad_config", f"start_share {self.first_share}", hint="0 to 1, of the weights that `start` names"
+            )
         self.best: dict[str, Any] = {"figure": -1.0}
         self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
@@ -387,7 +389,7 @@ class _Run:
         """
         best = self.config.get("keep") == "best" and "tower" in self.best
         last = self.best["tower"] if best else self.average.state_dict()
-        share = float(self.config.get("start_share", 0.0))
+        share = self.first_share
         self.tower.load_state_dict(
             {k: torch.lerp(v, self.first[k], share) if v.is_floating_point() else v for k, v in last.items()}
         )
