@@ -136,6 +136,7 @@ class Scanner:
             self.library = Library.default(embedder=self.embedder)
         else:
             self.library = Library.open(library, embedder=self.embedder)
+        _warn_of_others(card, {"detector": self.detector.checksum, "embedder": self.embedder.checksum})
         self.calibrations = {name: Calibration.from_card(part) for name, part in card["calibrations"].items()}
         reader = None if text == "off" else TextReader.load(device=device)
         self.recogniser = Recogniser(
@@ -350,6 +351,16 @@ def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:
             "unknown_card", f"no calibration of this version: {error!r}", path=str(path), hint=hint
         ) from None
     return model.card, model.checksums["card.json"] if folder is None else weights.digest(path)
+
+
+def _warn_of_others(card: dict[str, Any], used: dict[str, str]) -> None:
+    """Say which models a calibration was not made with: what it calls .9 may be wrong half of the time then."""
+    made_with = card.get("made_with", {})
+    others = [name for name, checksum in used.items() if made_with.get(name, checksum) != checksum]
+    if others:
+        log.warning(
+            "probabilities were calibrated with another %s: `vision calibrate` makes them right", " and ".join(others)
+        )
 
 
 def logos_of(result: Result) -> geometry.Boxes:

@@ -109,6 +109,14 @@ def test_the_doctor_counts_what_wins_on_photos(mine, pictures, tmp_path, capsys)
     assert json.loads((tmp_path / "doctor" / "doctor.json").read_text())["photos"] == 5
 
 
+def test_photos_that_are_not_there_are_an_error_and_no_clean_bill(mine, tmp_path, capsys):
+    """It ended well, as if no reference had won on any photo."""
+    options = ["--library", mine, "--photos", tmp_path / "nothere", "--out", tmp_path / "doctor"]
+    assert main(["library", "doctor", *map(str, options)]) not in (0, None)
+    assert "none of the photos" in capsys.readouterr().err
+    assert not (tmp_path / "doctor").exists()
+
+
 def proposals(out):
     found = json.loads((out / "suggestions.json").read_text())
     return {(g["brand"], g["why"]): [s["id"] for s in g["suggestions"]] for g in found["groups"]}, found

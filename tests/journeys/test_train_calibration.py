@@ -62,7 +62,7 @@ def test_the_card_holds_what_a_scan_needs(trained):
     )
 
 
-def test_one_calibrates_with_a_command_and_scans_with_the_result(config, tmp_path, capsys):
+def test_one_calibrates_with_a_command_and_scans_with_the_result(config, tmp_path, capsys, caplog):
     out = tmp_path / "verdict"
     options = ["--brand-free", *config["brand_free"], "--folds", "2", "--out", str(out), "--json"]
     assert main(["calibrate", *config["labelled"], *options]) == 0
@@ -72,6 +72,12 @@ def test_one_calibrates_with_a_command_and_scans_with_the_result(config, tmp_pat
     assert main([*scan, str(tmp_path / "a"), "--verdict", str(out)]) == 0
     checksums = json.loads((tmp_path / "a" / "scan.json").read_text(encoding="utf-8"))["checksums"]
     assert checksums["verdict"] == weights.digest(out / "card.json")
+    assert "calibrated with another" not in caplog.text
+    card = json.loads((out / "card.json").read_text(encoding="utf-8"))
+    card["made_with"]["embedder"] = "0" * 64
+    (out / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    assert main([*scan, str(tmp_path / "c"), "--verdict", str(out)]) == 0
+    assert "calibrated with another embedder" in caplog.text
     (out / "card.json").write_text("{}", encoding="utf-8")
     assert main([*scan, str(tmp_path / "b"), "--verdict", str(out)]) == 3
 

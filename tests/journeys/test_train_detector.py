@@ -124,6 +124,34 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(
         torch.testing.assert_close(resumed["average"][key], value, rtol=1e-4, atol=1e-5)
 
 
+def test_with_a_start_share_the_export_lies_between_start_and_end(
+    tiny_set: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    start = trained[1] / "model.safetensors"
+    config = tiny_config(tiny_set, tmp_path / "model", f"start={start}", "start_share=0.25")
+    model = train_detector(config, out=tmp_path, resume=False)
+    first = build_network(str(start)).state_dict()
+    last = torch.load(tmp_path / "last.ckpt", weights_only=True)["chosen"]
+    moved = 0
+    for key, value in build_network(str(model / "model.safetensors")).state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.25 * first[key] + 0.75 * last[key], rtol=2e-3, atol=1e-3)
+            moved += not torch.equal(first[key], last[key])
+    assert moved > 100
+
+
+@pytest.mark.parametrize(("start", "share"), [("yolov8n.yaml", 0.5), ("model.safetensors", 1.5)])
+def test_a_start_share_must_be_one_and_needs_trained_weights(
+    tiny_set: Path, trained: tuple[Path, Path], tmp_path: Path, start: str, share: float
+) -> None:
+    path = trained[1] / start if start.endswith(".safetensors") else start
+    with pytest.raises(UsageError) as caught:
+        train_detector(
+            tiny_config(tiny_set, tmp_path, f"start={path}", f"start_share={share}"), out=tmp_path, resume=False
+        )
+    assert (caught.value.code, "start_share" in caught.value.message) == ("bad_config", True)
+
+
 def test_onnx_gives_the_answers_of_torch_for_any_batch_and_shape(trained: tuple[Path, Path]) -> None:
     # trained for four steps a network answers everything alike: random weights of some size tell more
     network = build_network("yolov8n.yaml")

@@ -11,7 +11,7 @@ from copy_scenes import framed, picture, textured, turned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.copies import local, words
+from vision.copies import keypoints, local, words
 from vision.copies.keypoints import find_keypoints
 from vision.copies.local import LocalFeatures, Reference, describe_local, grey_plane, no_features, to_bytes
 from vision.copies.words import Run, WordIndex, merged
@@ -182,6 +182,18 @@ def votes_by_loop(entries, query, probes, common=10**9):
     return best
 
 
+@given(st.integers(1, 700), st.integers(1, 700))
+def test_the_scales_of_a_picture_lie_apart_on_their_sheet(width, height):
+    sheet, levels = keypoints._levels(np.full((height, width), 9, dtype=np.uint8))
+    covered = np.zeros(sheet.shape, dtype=int)
+    for left, top, wide, high in levels:
+        assert (sheet[top : top + high, left : left + wide] == 9).all()
+        covered[max(0, top - keypoints.GAP) : top + high, max(0, left - keypoints.GAP) : left + wide] += 1
+    assert covered.max() == 1
+    assert (sheet[covered == 0] == 0).all()
+    assert levels[0].tolist() == [0, 0, width, height]
+
+
 def filled(entries, folder=None, upto=None):
     index = WordIndex(folder)
     for features in entries[:upto]:
@@ -237,6 +249,7 @@ def test_a_run_of_two_is_the_run_of_all_their_entries():
 
 def test_saved_runs_are_taken_up_again_and_chains_go_on_behind_them(tmp_path, monkeypatch):
     monkeypatch.setattr(words, "RUN_ENTRIES", 4)
+    monkeypatch.setattr(words, "SAVED_ENTRIES", 1)
     random = np.random.default_rng(2)
     entries, query = [invented(random, 20) for _ in range(15)], invented(random, 25)
     expected = answer(filled(entries), query)
@@ -254,16 +267,30 @@ def test_saved_runs_are_taken_up_again_and_chains_go_on_behind_them(tmp_path, mo
 
 def test_swallowed_runs_leave_no_files(tmp_path, monkeypatch):
     monkeypatch.setattr(words, "RUN_ENTRIES", 2)
+    monkeypatch.setattr(words, "SAVED_ENTRIES", 1)
     random = np.random.default_rng(3)
     index = filled([invented(random, 20) for _ in range(13)], tmp_path)
     names = sorted(f"{run.name}.{part}.npy" for run in index.runs for part in ("starts", "postings"))
     assert sorted(file.name for file in tmp_path.iterdir()) == names
 
 
+def test_only_large_runs_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(words, "RUN_ENTRIES", 2)
+    monkeypatch.setattr(words, "SAVED_ENTRIES", 5)
+    random = np.random.default_rng(3)
+    index = WordIndex(tmp_path)
+    for _ in range(13):
+        index.add(invented(random, 20))
+        written = {file.name.split(".")[0] for file in tmp_path.iterdir()}
+        assert written == {run.name for run in index.runs if run.entries >= 5}
+    assert written
+
+
 @pytest.mark.parametrize("harm", ["cut", "gone", "rubbish"])
 @pytest.mark.parametrize("part", ["starts", "postings"])
 def test_a_run_whose_files_are_not_whole_is_passed_over(tmp_path, monkeypatch, part, harm):
     monkeypatch.setattr(words, "RUN_ENTRIES", 4)
+    monkeypatch.setattr(words, "SAVED_ENTRIES", 1)
     random = np.random.default_rng(4)
     filled([invented(random, 20) for _ in range(4)], tmp_path)
     (file,) = tmp_path.glob(f"*.{part}.npy")

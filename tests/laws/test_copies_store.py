@@ -298,6 +298,7 @@ def test_altered_features_are_refused_instead_of_claimed_by(filled, path):
 def runs_of_two(monkeypatch):
     """Words are written to disk after every other picture."""
     monkeypatch.setattr(words, "RUN_ENTRIES", 2)
+    monkeypatch.setattr(words, "SAVED_ENTRIES", 1)
 
 
 def crops(numbers):

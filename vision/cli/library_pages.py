@@ -23,7 +23,7 @@ from vision.cli.library_common import show as _print
 from vision.cli.library_common import table as _table
 from vision.cli.library_common import to_read as _to_read
 from vision.cli.library_common import to_write as _to_write
-from vision.errors import PictureError, UsageError
+from vision.errors import DatasetError, PictureError, UsageError
 
 if TYPE_CHECKING:
     from vision.library import Library
@@ -130,6 +130,8 @@ def run_doctor(args: argparse.Namespace) -> int:
                     kept = examples.setdefault((win.brand, win.reference), [])
                     if len(kept) < EXAMPLES:
                         kept.append(crop)
+            if not photos:
+                raise DatasetError("missing", "none of the photos could be read", path=" ".join(args.photos))
         diagnosis = examine(
             library,
             background=library.embedder.background,

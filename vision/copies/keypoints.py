@@ -1,7 +1,7 @@
 """Corners of a picture, at several scales and spread over all of it, and the small patch of pixels around each.
 
-In: a grey plane. Out: `Keypoints`, the surest first. Pure. All scales lie in one tall picture, one below the other, so that
-smoothing, corner response and sampling are one call each.
+In: a grey plane. Out: `Keypoints`, the surest first. Pure. All scales lie on one sheet, so that smoothing, corner response and
+sampling are one call each.
 
 A corner is a local maximum of the smaller eigenvalue of the gradients' covariance (Shi and Tomasi, Good Features to Track, 1994).
 They are taken by their rank within cells of a grid, as text or a caption would otherwise have all of them. Each patch is turned
@@ -31,6 +31,8 @@ SPACING = 1.5
 BORDER = 9
 # A smaller scale than this has no room for a patch and its neighbours.
 LEAST_SIDE = 48
+# Black pixels between two levels on the sheet: no patch whose corner keeps off the edge sees beyond them.
+GAP = 9
 # Cells of the grid, in pixels of each scale.
 CELL = 36
 # Corner response under which there is only noise.
@@ -58,56 +60,81 @@ def find_keypoints(plane: Plane, count: int) -> Keypoints:
     """At most `count` corners of an (h, w) uint8 grey plane, the best of each cell first, then the second ones, and so on."""
     import cv2
 
-    levels, tops = _levels(plane)
-    tall = np.zeros((int(tops[-1]), plane.shape[1]), dtype=np.uint8)
-    for level, top in zip(levels, tops, strict=False):
-        tall[top : top + level.shape[0], : level.shape[1]] = level
-    tall = np.asarray(cv2.GaussianBlur(tall, (3, 3), 0), dtype=np.uint8)
-    response = _response(tall)
+    sheet, levels = _levels(plane)
+    sheet = np.asarray(cv2.GaussianBlur(sheet, (3, 3), 0), dtype=np.uint8)
+    response = _response(sheet)
     largest = cv2.dilate(
         response, np.ones((5, 5), dtype=np.uint8), dst=_BUFFERS.plane("largest", response.shape, np.float32)
     )
-    peaks = (response >= largest) & (response > LEAST_RESPONSE)
-    for level, top in zip(levels, tops, strict=False):
-        height, width = level.shape
-        peaks[top : top + BORDER] = peaks[top + height - BORDER : top + height] = False
-        peaks[top : top + height, :BORDER] = peaks[top : top + height, width - BORDER :] = False
-    at = np.flatnonzero(peaks)
-    y, x = np.divmod(at, plane.shape[1])
-    level_of = np.searchsorted(tops, y, side="right") - 1
-    strength = response.ravel()[at]
-    best = _spread(level_of, (y - tops[level_of]) // CELL, x // CELL, strength, count)
-    x, y, level_of = x[best], y[best], level_of[best]
-    columns, rows = _between(response, x, y)
-    upright = _sample(tall, columns, rows, np.zeros(len(x), dtype=np.float32)).astype(np.float32)
+    found = []
+    for left, top, width, height in levels:
+        inside = slice(top + BORDER, top + height - BORDER), slice(left + BORDER, left + width - BORDER)
+        found.append(np.nonzero((response[inside] >= largest[inside]) & (response[inside] > LEAST_RESPONSE)))
+    level_of = np.repeat(np.arange(len(levels)), [len(rows) for rows, _ in found])
+    # in pixels of their level
+    y, x = np.concatenate([r for r, _ in found]) + BORDER, np.concatenate([c for _, c in found]) + BORDER
+    strength = response[y + levels[level_of, 1], x + levels[level_of, 0]]
+    best = _spread(level_of, y // CELL, x // CELL, strength, count)
+    level_of = level_of[best]
+    left, top, width, height = levels[level_of].T
+    columns, rows = _between(response, x[best] + left, y[best] + top)
+    upright = _sample(sheet, columns, rows, np.zeros(len(columns), dtype=np.float32)).astype(np.float32)
     pull = (upright - upright.mean(axis=1, keepdims=True)) @ _MOMENTS
     angle = np.arctan2(pull[:, 1], pull[:, 0])
-    patches = _sample(tall, columns, rows, angle)
+    patches = _sample(sheet, columns, rows, angle)
     # levels are whole pixels wide and high: their scales differ a little from powers of STEP, and by side
-    across = np.array([level.shape[1] / plane.shape[1] for level in levels], dtype=np.float32)[level_of]
-    down = np.array([level.shape[0] / plane.shape[0] for level in levels], dtype=np.float32)[level_of]
-    xy = np.stack([(columns + 0.5) / across - 0.5, (rows - tops[level_of] + 0.5) / down - 0.5], axis=1)
+    across, down = width / plane.shape[1], height / plane.shape[0]
+    xy = np.stack([(columns - left + 0.5) / across - 0.5, (rows - top + 0.5) / down - 0.5], axis=1)
     return Keypoints(xy.astype(np.float32), level_of.astype(np.uint8), angle, patches)
 
 
-def _levels(plane: Plane) -> tuple[list[Plane], Numbers]:
-    """The plane at all its scales, and the row of the tall picture where each begins, with the end of the last."""
+def _levels(plane: Plane) -> tuple[Plane, Numbers]:
+    """The plane at all its scales on one sheet, and (n, 4) the left, top, width and height of each."""
     import cv2
 
-    levels = [plane]
     height, width = plane.shape
+    sizes = [(width, height)]
     while True:
-        scale = STEP ** -len(levels)
+        scale = STEP ** -len(sizes)
         size = round(width * scale), round(height * scale)
         if min(size) < LEAST_SIDE:
             break
+        sizes.append(size)
+    corners, (wide, high) = _laid_out(sizes)
+    sheet = np.zeros((high, wide), dtype=np.uint8)
+    parts = [sheet[top : top + h, left : left + w] for (left, top), (w, h) in zip(corners, sizes, strict=True)]
+    parts[0][:] = plane
+    for number in range(1, len(parts)):
         # from the level an octave up, where averaging is exact
-        source = levels[max(0, len(levels) - 2)]
-        levels.append(np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), dtype=np.uint8))
-    return levels, np.cumsum([0] + [level.shape[0] for level in levels])
+        cv2.resize(parts[max(0, number - 2)], sizes[number], dst=parts[number], interpolation=cv2.INTER_AREA)
+    return sheet, np.array([(*corner, *size) for corner, size in zip(corners, sizes, strict=True)], dtype=np.int64)
 
 
-def _response(tall: Plane) -> Floats:
+def _laid_out(sizes: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Left and top of each level on the sheet, and its width and height.
+
+    The first level on top; below it the second one, and the other odd ones in a column beside it; below those the even ones in
+    a row. So about a fifth of the sheet stays empty, gaps included; a third would, with one level below the other.
+    """
+    corners = [(0, 0)] * len(sizes)
+    wide, high = sizes[0]
+    if len(sizes) > 1:
+        left, top = sizes[1][0] + GAP, high + GAP
+        corners[1], high = (0, top), top + sizes[1][1]
+        for number in range(3, len(sizes), 2):
+            corners[number] = left, top
+            top += sizes[number][1] + GAP
+            wide = max(wide, left + sizes[number][0])
+    left, top = 0, high + GAP
+    for number in range(2, len(sizes), 2):
+        corners[number] = left, top
+        high = max(high, top + sizes[number][1])
+        wide = max(wide, left + sizes[number][0])
+        left += sizes[number][0] + GAP
+    return corners, (wide, high)
+
+
+def _response(sheet: Plane) -> Floats:
     """(h, w) float32: twice the smaller eigenvalue of the covariance of Sobel gradients, their mean over 5 x 5 pixels. It lies in
     this thread's buffers, and stands until the next call.
 
@@ -116,9 +143,9 @@ def _response(tall: Plane) -> Floats:
     """
     import cv2
 
-    size = tall.shape
+    size = sheet.shape
     across, down = (_BUFFERS.plane(name, size, np.int16) for name in ("across", "down"))
-    cv2.spatialGradient(tall, across, down)
+    cv2.spatialGradient(sheet, across, down)
     trace, a, b, c = (_BUFFERS.plane(name, size, np.float32) for name in ("trace", "a", "b", "c"))
     for one, other, mean in ((across, across, a), (down, down, b), (across, down, c)):
         cv2.multiply(one, other, dst=trace, dtype=cv2.CV_32F)
@@ -176,7 +203,7 @@ def _between(response: Floats, x: Numbers, y: Numbers) -> tuple[Floats, Floats]:
     )
 
 
-def _sample(tall: Plane, columns: Floats, rows: Floats, angle: Floats) -> npt.NDArray[np.uint8]:
+def _sample(sheet: Plane, columns: Floats, rows: Floats, angle: Floats) -> npt.NDArray[np.uint8]:
     """(n, 256) uint8: the patch around each place, turned by its angle."""
     import cv2
 
@@ -185,7 +212,7 @@ def _sample(tall: Plane, columns: Floats, rows: Floats, angle: Floats) -> npt.ND
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     across = columns[:, None] + cos * _GRID_X - sin * _GRID_Y
     down = rows[:, None] + sin * _GRID_X + cos * _GRID_Y
-    return np.asarray(cv2.remap(tall, across, down, cv2.INTER_LINEAR), dtype=np.uint8)
+    return np.asarray(cv2.remap(sheet, across, down, cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 _OFFSETS = np.arange(PATCH, dtype=np.float32) - (PATCH - 1) / 2

@@ -2,8 +2,8 @@
 
 In: the local features of references, one after the other; a query's. Out: candidates, best first. Each feature is a posting under
 its word: the number of its entry, its angle and its scale. New postings go into chains in memory; every `RUN_ENTRIES` entries the
-chains become a run: arrays sorted by word, which may lie in files and be mapped. Runs of about one size are merged, so that there
-are few. Nothing here is the truth: all of it can be made again from what the references kept.
+chains become a run: arrays sorted by word, which lie in files and are mapped once they are large. Runs of about one size are
+merged, so that there are few. Nothing here is the truth: all of it can be made again from what the references kept.
 
 Votes count only together when they also agree on how the picture was turned, scaled and mirrored (weak geometric consistency:
 Jégou, Douze and Schmid 2008), and a word that many references have weighs less.
@@ -29,8 +29,10 @@ WORDS = (1 << WORD_BITS) + 1
 NO_WORD = WORDS - 1
 # Words tried for each feature of a query that is looked at closely, and of any other; each next one finds less and costs as much.
 PROBES, FEWER_PROBES = 8, 4
-# Entries that are kept in chains before they become a run.
-RUN_ENTRIES = 4096
+# Entries that are kept in chains before they become a run: long chains are slower to follow than runs are to make.
+RUN_ENTRIES = 512
+# Runs of so many entries and more are written to the folder; smaller ones are sooner made again than read.
+SAVED_ENTRIES = 4096
 # A run swallows its neighbour when that is not this many times larger.
 MERGE_RATIO = 3
 # Entries that are looked at more closely: those with the most votes whatever their geometry.
@@ -118,7 +120,7 @@ class Run:
 class WordIndex:
     """Postings of entries 0 on. Adding and searching must not happen at the same time; searching may, in any thread.
 
-    folder: where finished runs are kept and mapped, so that memory stays flat; in memory by default. They are a cache: `restore`
+    folder: where large runs are kept and mapped, so that memory stays flat; in memory by default. They are a cache: `restore`
     takes up what it finds there.
     """
 
@@ -178,7 +180,7 @@ class WordIndex:
             self.seal()
 
     def seal(self) -> None:
-        """Turn the chains into a run, and merge runs of about one size."""
+        """Turn the chains into a run, merge runs of about one size, and save a large one."""
         if not self._chained:
             return
         words = self._words[: self._used].astype(np.int64)
@@ -190,7 +192,7 @@ class WordIndex:
             second, before = self.runs.pop(), self.runs.pop()
             swallowed += [second, before]
             self.runs.append(merged(before, second))
-        if self.folder is not None:
+        if self.folder is not None and self.runs[-1].entries >= SAVED_ENTRIES:
             try:
                 self.runs[-1] = self.runs[-1].save(self.folder)
             except OSError:  # a folder that may only be read: the run stays in memory

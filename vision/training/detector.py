@@ -32,6 +32,7 @@ from vision.evaluate.boxes import Judged, best_f1, box_figures
 from vision.evaluate.detector import evaluate_detector, write_evaluation
 from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
+from vision.training.averages import joined, start_share
 from vision.training.detector_views import (
     KINDS,
     Example,
@@ -309,6 +310,8 @@ class DetectorRun:
         self.model = build_network(config["start"], trust_pickle=bool(config.get("trust_pickle"))).to(self.device)
         self.model.to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.first = {k: v.clone() for k, v in self.average.items()}
+        self.first_share = start_share(config, starts_trained=Path(config["start"]).suffix == ".safetensors")
         self.data = load_data(config)
         self.loss = v8DetectionLoss(self.model)
         self.bce = LenientBCE()
@@ -458,12 +461,16 @@ class DetectorRun:
         return found
 
     def export(self, folder: Path) -> Path:
-        """Write the model folder of the chosen weights, with the operating points of the exported model; the folder."""
+        """Write the model folder of the chosen weights, with the operating points of the exported model; the folder.
+
+        With `start_share` the weights that the run began with keep that share.
+        """
         if self.rows:
             plot(self.rows, self.out / "metrics.png")
-        held_out = {str(on): self.judge(self.chosen, parts=on) for on in (False, True)}
+        shipped = joined(self.chosen, self.first, self.first_share)
+        held_out = {str(on): self.judge(shipped, parts=on) for on in (False, True)}
         parts = sum(held_out["True"].values()) > sum(held_out["False"].values())
-        self.model.load_state_dict(self.chosen)
+        self.model.load_state_dict(shipped)
         card: dict[str, Any] = {
             "name": f"{self.config.get('name', 'detector')}-{self.size}",
             "what": "finds logos and products in pictures of any size, whatever the brand",

@@ -32,6 +32,7 @@ from vision.errors import DatasetError, UsageError
 from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import load_drawings, views
+from vision.training.averages import joined, start_share
 from vision.training.crops import (
     Artwork,
     cut_with_spare,
@@ -298,11 +299,7 @@ class _Run:
             _whiten(self.tower, clean_pictures(data))
         self.average = copy.deepcopy(self.tower)
         self.first = copy.deepcopy(self.tower.state_dict())
-        self.first_share = float(config.get("start_share", 0.0))
-        if not 0 <= self.first_share <= 1 or (self.first_share and not start):
-            raise UsageError(
-                "bad_config", f"start_share {self.first_share}", hint="0 to 1, of the weights that `start` names"
-            )
+        self.first_share = start_share(config, starts_trained=bool(start))
         self.best: dict[str, Any] = {"figure": -1.0}
         self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
@@ -384,15 +381,12 @@ class _Run:
         """Go on with an average of the weights: the last one, or with `keep: best` the best on held-out brands.
 
         The best misleads where the start has seen the brands that are held out now: forgetting them looks like getting worse.
-        With `start_share` the weights that the run began with keep that share (WiSE-FT: Wortsman et al. 2022), so that what
-        they knew of other brands than these is not lost.
+        With `start_share` the weights that the run began with keep that share, so that what they knew of other brands than
+        these is not lost.
         """
         best = self.config.get("keep") == "best" and "tower" in self.best
         last = self.best["tower"] if best else self.average.state_dict()
-        share = self.first_share
-        self.tower.load_state_dict(
-            {k: torch.lerp(v, self.first[k], share) if v.is_floating_point() else v for k, v in last.items()}
-        )
+        self.tower.load_state_dict(joined(last, self.first, self.first_share))
 
     def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any, Any]]:
         config = self.config
