@@ -32,7 +32,7 @@ from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
 from vision.verdict import Calibration, OperatingPoint, decide, join_marks
 
 if TYPE_CHECKING:
-    from vision.copies import CopyDescription, CopyIndex, ScanIndex
+    from vision.copies import CopyDescription, CopyIndex, Hit, ScanIndex
     from vision.detect import Detector
     from vision.detect.looks import Tiles, Views
     from vision.embed import Embedder
@@ -60,18 +60,23 @@ class Item:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examined:
-    """One item after all stages but the search for copies. picture and description are null when it failed."""
+    """One item after all stages but the claims of copies. picture and description are null when it failed.
+
+    hits: what the copy index has that it may be a copy of.
+    """
 
     result: Result
     picture: Picture | None = None
     description: CopyDescription | None = None
+    hits: tuple[Hit, ...] = ()
 
 
 class Scanner:
     """All stages, loaded once, for any number of pictures; safe to share between threads.
 
     library: a folder or a Library; the shipped one by default. copies: a folder or CopyIndex to search besides the scanned
-    pictures themselves; False turns the search for copies off. detector: a YOLO export (ONNX); the shipped one by default.
+    pictures themselves; False turns the search for copies off. close_copies: whether the index is searched with a closer look,
+    as `CopyIndex.search` does, which finds small insets too. detector: a YOLO export (ONNX); the shipped one by default.
     size: longest side of the detector's input, a multiple of 32; by default the one that the model was measured with.
     tiles: "off", "auto" or n: look also at n × n overlapping tiles of large pictures, for small marks. views: "off", "flip",
     "turns" or "all": look at everything mirrored and turned too. Both multiply the detector's time (see `Detector.detect`).
@@ -90,6 +95,7 @@ class Scanner:
         *,
         library: str | Path | Library | None = None,
         copies: str | Path | CopyIndex | bool | None = None,
+        close_copies: bool = True,
         detector: str | Path | Detector | None = None,
         size: int | None = None,
         tiles: Tiles = "off",
@@ -145,6 +151,7 @@ class Scanner:
         self.watched = None if watch is None else resolve_watch(self.library, watch)
         self.operating_point = OperatingPoint.from_card(card, false_alarms, watched=self.watched)
         self.find_copies = copies is not False
+        self.close_copies = close_copies
         self.copies: CopyIndex | None = None
         if isinstance(copies, CopyIndex):
             self.copies = copies
@@ -230,8 +237,17 @@ class Scanner:
                 fingerprint=description.fingerprint if description else None,
                 degraded=() if self.recogniser.reader else ("text",),
             )
-            examined.append(Examined(result, picture, description))
+            examined.append(Examined(result, picture, description, self._hits(result, picture, description)))
         return examined
+
+    def _hits(self, result: Result, picture: Picture, description: CopyDescription | None) -> tuple[Hit, ...]:
+        """What the copy index has of a picture."""
+        from vision.copies import closer
+
+        if description is None or self.copies is None:
+            return ()
+        query = closer(picture, description) if self.close_copies else description
+        return tuple(self.copies.hits(query, logos=functools.partial(logos_of, result)))
 
     def _read(self, item: Item) -> Picture | PictureError:
         if item.error is not None:
@@ -322,12 +338,11 @@ class Scanner:
         description = examined.description
         if description is None:
             return examined
-        logos = functools.partial(logos_of, examined.result)
         claims: list[CopyClaim] = []
         if self.copies is not None:
-            claims += self.copies.search_description(description, logos=logos)
+            claims += self.copies.claims_of(examined.hits, description)
         if seen is not None:
-            claims += seen.search(description, logos=logos)
+            claims += seen.search(description, logos=functools.partial(logos_of, examined.result))
             seen.add(examined.result.path, description)
         return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
 

@@ -158,3 +158,19 @@ def test_a_scan_finds_parts_of_pictures_seen_before(run, shop, tmp_path):
     assert (claim["source"], claim["kind"]) == ("seller-9/shop/a-3.png", "mirror+crop")
     assert (claim["index"], claim["owner"]) == ("seen-before", "seller-9")
     assert claim["source_box"] == pytest.approx([0, 30, 280, 240], abs=3)
+
+
+def test_an_index_is_searched_closely_unless_one_has_no_time(run, shop, tmp_path):
+    """A quarter of the side is too small for the coarse look that scanned pictures have at each other."""
+    index, new = tmp_path / "seen-before", tmp_path / "new"
+    assert run("copies", "add", shop, "--index", index).returncode == 0
+    new.mkdir()
+    ground = drawn(60)
+    ground.paste(drawn(3).resize((80, 60), Image.Resampling.BOX), (30, 20))
+    ground.save(new / "inset.png")
+    found = {}
+    for name, options in {"close": (), "quick": ("--quick-copies",)}.items():
+        done = run("scan", new, "--out", tmp_path / name, *QUICK, "--copies", index, *options)
+        assert done.returncode == 0, done.stderr
+        found[name] = claims_of(tmp_path / name)
+    assert found == {"close": {"new/inset.png": [("shop/a-3.png", "inset")]}, "quick": {}}

@@ -59,6 +59,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--library", metavar="DIR", help="brand library (the shipped one)")
     parser.add_argument("--copies", metavar="DIR", help="copy index to search, besides the scanned files themselves")
+    parser.add_argument(
+        "--quick-copies",
+        action="store_true",
+        help="search the index as coarsely as the scanned files: much faster, but small insets are missed",
+    )
     parser.add_argument("--no-copies", action="store_true", help="do not search for copies")
     parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
     add_looks(parser)
@@ -117,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     scanner = Scanner(
         library=args.library,
         copies=False if args.no_copies else args.copies,
+        close_copies=not args.quick_copies,
         detector=args.detector,
         size=args.size,
         tiles=args.tiles,
@@ -178,6 +184,7 @@ def _settings(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
         "watch": None if scanner.watched is None else sorted(scanner.watched),
         "library": args.library,
         "copies": args.copies,
+        "close_copies": scanner.close_copies,
         "inputs": list(args.inputs),
     }
 

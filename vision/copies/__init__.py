@@ -1,7 +1,8 @@
 """Which pictures were taken from others: hashed in eight orientations, searched exactly, checked, claimed with a probability."""
 
+from vision.copies.claims import Hit
 from vision.copies.compare import compare_copies
-from vision.copies.describe import CopyDescription, describe
+from vision.copies.describe import CopyDescription, closer, describe
 from vision.copies.entries import ScanIndex
 from vision.copies.logos import logo_boxes
 from vision.copies.store import DECODE_SIDE, CopyIndex, Entry, described
@@ -11,7 +12,9 @@ __all__ = [
     "CopyDescription",
     "CopyIndex",
     "Entry",
+    "Hit",
     "ScanIndex",
+    "closer",
     "compare_copies",
     "describe",
     "described",

@@ -6,7 +6,7 @@ for a close one, and 7 kB for what a reference keeps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vision.copies.hashes import Bits, hash_whole
 from vision.copies.local import LocalFeatures, describe_local, to_bytes
@@ -57,3 +57,8 @@ def describe(picture: Picture, *, close: bool = False) -> CopyDescription:
         picture.sha256,
         close,
     )
+
+
+def closer(picture: Picture, description: CopyDescription) -> CopyDescription:
+    """The same picture described closely."""
+    return replace(description, local=describe_local(picture, close=True), close=True)

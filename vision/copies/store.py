@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -284,6 +284,20 @@ class CopyIndex:
     ) -> list[CopyClaim]:
         """As `search`, for a picture that was described before.
 
+        logos: see `hits`.
+        """
+        return self.claims_of(self.hits(description, radius, limit, logos=logos), description)
+
+    def hits(
+        self,
+        description: CopyDescription,
+        radius: int = verify.RADIUS,
+        limit: int | None = claims.MAX_CLAIMS,
+        *,
+        logos: Logos | None = None,
+    ) -> list[claims.Hit]:
+        """The first half of `search_description`, which any thread may do for any picture in any order.
+
         logos: gives (n, 4) boxes of the logos on it, xyxy pixels at full scale, when parts of it agree with something: what
         agrees only there is the same logo on another picture. Without, such pairs may be claimed.
         What a person decided about this picture and one of the index holds: denied pairs are no claims, confirmed ones are.
@@ -291,12 +305,14 @@ class CopyIndex:
         found = self._entries.find(
             description, radius, None if len(self._decisions) else limit, self._alive, logos=logos
         )
-        if len(self._decisions):
-            found = claims.ordered(self._as_decided(found, description.sha256), limit)
-        made = [self._claim(hit, description) for hit in found]
-        inexact = [claim.source for claim, hit in zip(made, found, strict=True) if not hit.identical]
+        return claims.ordered(self._as_decided(found, description.sha256), limit) if len(self._decisions) else found
+
+    def claims_of(self, hits: Sequence[claims.Hit], description: CopyDescription) -> list[CopyClaim]:
+        """The second half: the claims, but those on entries that suddenly match everything. The order of calls matters."""
+        made = [self._claim(hit, description) for hit in hits]
+        inexact = [claim.source for claim, hit in zip(made, hits, strict=True) if not hit.identical]
         passed = self._guard.pass_on(description.sha256, inexact)
-        return [c for c, hit in zip(made, found, strict=True) if hit.identical or c.source in passed]
+        return [c for c, hit in zip(made, hits, strict=True) if hit.identical or c.source in passed]
 
     @property
     def quarantined(self) -> list[str]:

@@ -292,18 +292,16 @@ def merged(first: Run, second: Run) -> Run:
 def _consistent(
     place: Numbers, places: int, query: LocalFeatures, which: Numbers, postings: npt.NDArray[np.void], weight: Doubles
 ) -> Doubles:
-    """(places,) the most votes of each that agree on one step of angle and two of scale, mirrored or not."""
+    """(places,) the most votes of each that agree on two steps of angle and two of scale, mirrored or not."""
     angle_here = query.rows["angle"][which].astype(np.int64)
     angle_there = postings["angle"].astype(np.int64)
     octaves = np.clip(postings["level"].astype(np.int64) - query.level[which] + SCALES // 2, 0, SCALES - 1)
     best = np.zeros(places)
     for sign in (-1, 1):  # a mirrored angle counts the other way round
         turn = ((angle_there + sign * angle_here) % 256) * ANGLES // 256
-        votes = np.bincount(
-            (place * ANGLES + turn) * SCALES + octaves, weights=weight, minlength=places * ANGLES * SCALES
-        )
-        votes = votes.reshape(places, ANGLES, SCALES)
-        votes = votes + np.roll(votes, 1, axis=1)
-        votes = votes[:, :, :-1] + votes[:, :, 1:]
+        # each vote counts in its own bin and in the next one, of angle and of scale: so a bin holds two steps of both
+        cells = (place * ANGLES + np.stack([turn, (turn + 1) % ANGLES])) * (SCALES + 1) + octaves
+        bins = np.stack([cells, cells + 1]).ravel()
+        votes = np.bincount(bins, weights=np.tile(weight, 4), minlength=places * ANGLES * (SCALES + 1))
         best = np.maximum(best, votes.reshape(places, -1).max(axis=1))
     return best
