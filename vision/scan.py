@@ -116,6 +116,7 @@ class Scanner:
         from vision.detect.looks import check
         from vision.embed import Embedder
         from vision.library import Library
+        from vision.library.reader import same_embedder
         from vision.library.watch import resolve_watch
         from vision.text import TextReader
 
@@ -124,12 +125,7 @@ class Scanner:
             raise UsageError(
                 "bad_option", f"a detector that is loaded cannot get size {size}", hint="Detector.load(size=)"
             )
-        if threads is not None and threads < 1:
-            raise UsageError("bad_option", f"{threads} threads cannot work")
-        if batch < 1:
-            raise UsageError("bad_option", f"a batch of {batch} pictures is none")
-        if min_score is not None and not 0 <= min_score <= 1:
-            raise UsageError("bad_option", f"a score of {min_score} is not between 0 and 1")
+        _check(threads, batch, min_score, max_pixels)
         card, checksum = read_verdict(verdict)
         self.detector = (
             detector if isinstance(detector, Detector) else Detector.load(detector, size=size, device=device)
@@ -137,6 +133,7 @@ class Scanner:
         self.tiles, self.views = tiles, views
         self.embedder = embedder if isinstance(embedder, Embedder) else Embedder.load(embedder, device=device)
         if isinstance(library, Library):
+            same_embedder(library.state, self.embedder, library.path)
             self.library = library
         elif library is None:
             self.library = Library.default(embedder=self.embedder)
@@ -366,6 +363,17 @@ def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:
             "unknown_card", f"no calibration of this version: {error!r}", path=str(path), hint=hint
         ) from None
     return model.card, model.checksums["card.json"] if folder is None else weights.digest(path)
+
+
+def _check(threads: int | None, batch: int, min_score: float | None, max_pixels: int) -> None:
+    if threads is not None and threads < 1:
+        raise UsageError("bad_option", f"{threads} threads cannot work")
+    if batch < 1:
+        raise UsageError("bad_option", f"a batch of {batch} pictures is none")
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise UsageError("bad_option", f"a score of {min_score} is not between 0 and 1")
+    if max_pixels < 1:
+        raise UsageError("bad_option", f"no picture has at most {max_pixels} pixels")
 
 
 def _warn_of_others(card: dict[str, Any], used: dict[str, str]) -> None:

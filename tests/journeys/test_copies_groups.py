@@ -205,3 +205,17 @@ def test_an_index_without_copies_has_no_groups(run, tmp_path):
     done = run("copies", "clusters", tmp_path / "seen", "--out", tmp_path / "out")
     assert done.stdout.startswith("1 picture, 0 groups, 0 beside the presumed originals\n")
     assert "No picture was taken from another one." in (tmp_path / "out" / "groups.html").read_text()
+
+
+@pytest.mark.parametrize("command", [("dedup", "--out"), ("add", "--index")])
+def test_links_that_lead_nowhere_are_told_and_stop_nothing(run, tmp_path, command):
+    """A link in a circle ended the command; one to nothing was passed over in silence."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 90, 3), dtype=np.uint8)).save(folder / "a.png")
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    done = run("copies", command[0], folder, command[1], tmp_path / "out")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "gone.png" in done.stderr
+    assert "loop.png" in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from filelock import FileLock
 from PIL import Image
 
+from vision.cli.scan import _with_sources
 from vision.report.rows import row_schema
+from vision.scan import Item
+from vision.values import Result
 
 ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "datasets" / "samples" / "images"
 
 
 def rows_of(out):
@@ -116,6 +122,83 @@ def test_a_folder_that_holds_something_is_refused(run, scanned, shop):
     assert done.returncode == 2
     assert "--resume" in done.stderr
     assert (out / "results.jsonl").read_bytes() == before
+
+
+def test_the_folder_that_one_is_in_is_scanned_without_the_results(run, tmp_path):
+    """Overlays were scanned as pictures, claimed as copies, and the page failed."""
+    for number in range(8):
+        shutil.copy(SAMPLES / "mug.jpg", tmp_path / f"{number}.jpg")
+    (tmp_path / "zzz").mkdir()
+    shutil.copy(SAMPLES / "mug.jpg", tmp_path / "zzz" / "8.jpg")
+    for options in ((), ("--resume",)):
+        done = run("scan", ".", *options, "--threads", "1", "--batch", "1", cwd=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+        assert len(rows_of(tmp_path / "vision-out")) == 9
+        assert (tmp_path / "vision-out" / "report.html").is_file()
+        assert not (tmp_path / "vision-out" / ".lock").exists()
+
+
+def test_the_page_shows_each_row_its_own_picture_or_none():
+    """Rows and files were joined by their place: a file more or less, and a row had another one's picture for evidence."""
+    rows = [Result(path, None, None, None, "ok") for path in ("a.jpg", "b.jpg", "c.jpg", "c/\udcff.jpg")]
+    items = [Item(path, path.upper()) for path in ("b.jpg", "bb.jpg", "c.jpg", "c/\udcff.jpg", "d.jpg")]
+    joined = [(row.path, source) for row, source in _with_sources(iter(rows), iter(items))]
+    assert joined == [("a.jpg", None), ("b.jpg", "B.JPG"), ("c.jpg", "C.JPG"), ("c/\udcff.jpg", "C/\udcff.JPG")]
+
+
+def test_a_folder_belongs_to_one_scan_at_a_time(run, shop, tmp_path):
+    """Two scans into one folder wrote every row twice."""
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"):
+        for options in ((), ("--resume",)):
+            done = run("scan", shop, "--out", out, *options)
+            assert (done.returncode, "another scan writes here" in done.stderr) == (2, True)
+    assert not (out / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize("record", [b"{", b"[]", b'{"settings": 1}'])
+def test_a_damaged_record_is_no_scan_to_resume(run, shop, tmp_path, record):
+    (tmp_path / "scan.json").write_bytes(record)
+    done = run("scan", shop, "--out", tmp_path, "--resume")
+    assert (done.returncode, "no record of a scan" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+def test_a_full_disk_ends_a_scan_in_one_line_and_it_goes_on_later(run, shop, tmp_path):
+    """It ended as a scan with failed pictures does, with exit code 1."""
+    script = (
+        "import resource, signal, sys; from vision.cli.main import entry\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))\n"
+        "entry(sys.argv[1:])"
+    )
+    arguments = ["scan", shop, "--out", tmp_path / "out", "--no-overlays", "--no-report", "--threads", "1"]
+    full = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert (full.returncode, "--resume" in full.stderr, "Traceback" in full.stderr) == (3, True, False)
+    assert run(*arguments, "--resume").returncode == 1
+    assert len(rows_of(tmp_path / "out")) == sum(1 for path in shop.rglob("*") if path.is_file())
+
+
+def test_names_that_the_terminal_cannot_spell_stop_nothing(run, tmp_path):
+    shutil.copy(SAMPLES / "mug.jpg", tmp_path / "味.jpg")
+    done = run("copies", "add", tmp_path, "--index", tmp_path / "index", env={"PYTHONIOENCODING": "cp1252"})
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "味.png").write_bytes(b"")
+    done = run("copies", "add", tmp_path, "--index", tmp_path / "index", env={"PYTHONIOENCODING": "cp1252"})
+    assert (done.returncode, "Traceback" in done.stderr, "\\u5473.png" in done.stderr) == (1, False, True)
+
+
+def test_a_fault_of_the_program_has_an_exit_code_of_its_own():
+    script = "from vision.cli import main\nmain.main = lambda arguments: 1 / 0\nmain.entry()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (70, True)
 
 
 def test_a_torn_scan_resumes_to_the_same_rows(run, scanned, shop, tmp_path):

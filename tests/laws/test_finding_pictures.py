@@ -81,6 +81,14 @@ def test_two_folders_of_one_name_keep_the_paths_given() -> None:
 # Order
 
 
+def test_a_folder_has_the_path_given_where_a_file_of_a_like_name_lies_elsewhere() -> None:
+    """Two different files had one row path."""
+    make("far/x/a.jpg", "x/a.jpg", "x/b.jpg")
+    far = str(Path.cwd() / "far" / "x")
+    assert rows(far, "x/a.jpg") == [f"{far}/a.jpg", "x/a.jpg"]
+    assert rows("x", "x/a.jpg") == ["x/a.jpg", "x/b.jpg"]
+
+
 def test_rows_are_sorted_as_whole_paths_byte_by_byte() -> None:
     names = [
         "p/a.jpg",
@@ -282,6 +290,31 @@ def test_a_folder_that_cannot_be_listed_is_a_row_and_stops_nothing(monkeypatch: 
     assert "Permission denied" in str(found[2].error)
 
 
+def test_a_folder_that_may_be_listed_but_not_entered_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking whether its subfolder is a link ended the walk."""
+    make("shop/shut/inner/", "shop/z.jpg")
+    is_symlink, scandir = Path.is_symlink, os.scandir
+
+    def refuse(path: str) -> None:
+        if "inner" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_symlink", lambda self: refuse(str(self)) or is_symlink(self))
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) or scandir(path))
+    assert [f.path for f in find_inputs(["shop"]) if f.error is None] == ["shop/z.jpg"]
+    assert errors("shop") == [("shop/shut/inner/", "not_readable")]
+
+
+def test_folders_of_ours_are_no_inputs_however_they_are_named() -> None:
+    make("shop/a.jpg", "shop/out/overlays/a.jpg", "shop/outer.jpg", "elsewhere/")
+    Path("elsewhere/link").symlink_to(Path.cwd() / "shop" / "out")
+    inputs = ["shop", "shop/out", "shop/**/*.jpg", "shop/out/overlays/a.jpg", "elsewhere"]
+    finder = Finder(inputs, leave_out=[Path("shop/out")])
+    assert [f.path for f in finder] == ["shop/a.jpg", "shop/outer.jpg"]
+    # the folder given, the file given, the same one by the glob, the folder in its place and through the link
+    assert finder.skipped["own"] == 5
+
+
 def test_an_empty_folder_has_no_rows() -> None:
     make("p/")
     assert rows("p") == []
@@ -299,6 +332,13 @@ def test_lists_hold_a_path_a_line_or_between_nuls(content: bytes) -> None:
     make("a.jpg", "b.jpg")
     Path("list.txt").write_bytes(content)
     assert rows("@list.txt") == rows("-", stdin=content) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("form", ["utf-16", "utf-8-sig"])
+def test_lists_of_other_systems_are_read(form: str) -> None:
+    """In a list of PowerShell every letter was a path, and "/" all of the disk."""
+    make("shop/a.jpg", "shop/b.jpg")
+    assert rows("-", stdin="shop/a.jpg\r\nshop/b.jpg\r\n".encode(form)) == ["shop/a.jpg", "shop/b.jpg"]
 
 
 def test_lists_may_name_folders_and_what_is_missing() -> None:

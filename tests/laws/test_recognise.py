@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from library_fakes import Colours
 
-from vision.errors import UsageError
+from vision.errors import LibraryError, UsageError
 from vision.library import Library
 from vision.recognise import FALLBACK_POINTS, READ_PADDING, Place, Recogniser, merged, weakened
+from vision.scan import Scanner
 from vision.values import READ_BLANK, READ_CLASSES, NameMatch, Picture, TextLine
 from vision.verdict import Calibration
 from vision.verdict.evidence import FEATURES
@@ -143,3 +144,18 @@ def test_a_crop_is_read_with_a_wider_margin_than_it_is_seen_with(library):
     reader = Reader("x")
     see(library, reader, place(box=(60, 60, 100, 100)))
     assert reader.asked[0][1] == [(52, 52, 3)]
+
+
+def test_a_scanner_refuses_a_library_of_another_embedder_however_it_is_given(tmp_path):
+    """A path was refused; a Library that had been opened before was searched with vectors that mean nothing there."""
+    path = tmp_path / "colours"
+    Library.create(path, embedder=Colours()).add("Acme", np.zeros((40, 40, 3), np.uint8))
+    for given in (path, Library.open(path, embedder=Colours())):
+        with pytest.raises(LibraryError) as caught:
+            Scanner(library=given, copies=False)
+        assert caught.value.code == "other_embedder"
+
+
+def test_a_scanner_refuses_to_read_nothing():
+    with pytest.raises(UsageError):
+        Scanner(max_pixels=0)

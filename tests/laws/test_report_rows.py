@@ -166,6 +166,15 @@ def test_csv_has_a_line_for_each_finding_and_for_each_picture_without(results, t
     assert lines[4]["path"] == EVIL.replace("\udcff", "\\udcff")
 
 
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_csv_is_a_formula(tmp_path, begin):
+    (tmp_path / "results.jsonl").write_bytes(write_row(a_result(f"{begin}cmd|calc.jpg")))
+    to_csv(tmp_path / "results.jsonl", tmp_path / "results.csv")
+    with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["path"] == f"'{begin}cmd|calc.jpg"
+
+
 def test_parquet_holds_the_same_rows(results, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "results.parquet"

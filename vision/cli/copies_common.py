@@ -53,10 +53,8 @@ def opened(path: Path) -> CopyIndex:
     return CopyIndex.create(path) if is_new else CopyIndex.open(path)
 
 
-def described(
-    founds: Iterable[Found], leave_out: Path | None = None
-) -> Iterator[list[tuple[Found, CopyDescription | PictureError]]]:
-    """All inputs in order, described by as many threads as there are cores, a batch at a time. `leave_out`: a folder of ours."""
+def described(founds: Iterable[Found]) -> Iterator[list[tuple[Found, CopyDescription | PictureError]]]:
+    """All inputs in order, described by as many threads as there are cores, a batch at a time."""
     from vision.copies import described as describe_file
 
     def describe(found: Found) -> tuple[Found, CopyDescription | PictureError]:
@@ -67,10 +65,9 @@ def described(
         except PictureError as error:
             return found, error
 
-    ours = None if leave_out is None else leave_out.resolve()
-    wanted = (f for f in founds if ours is None or f.file is None or ours not in f.file.resolve().parents)
+    waiting = iter(founds)
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vision-copies") as pool:
-        while batch := list(islice(wanted, BATCH)):
+        while batch := list(islice(waiting, BATCH)):
             yield list(pool.map(describe, batch))
 
 

@@ -125,20 +125,17 @@ def _take_in(args: argparse.Namespace, index: CopyIndex, tell: Callable[[int], N
     times: dict[str, str | None] = {}
 
     def unknown(founds: Iterable[Found]) -> Iterator[Found]:
-        own = args.out.resolve()
         for found in founds:
-            if found.file is not None and own in found.file.resolve().parents:
-                continue
             if found.file is not None:
                 files[found.path] = found.file
                 times[found.path] = _written(found.file)
                 tell(len(files))
-                if known.get(found.path) == times[found.path]:
+                if found.path in known and known[found.path] == times[found.path]:
                     continue
             yield found
 
     failed: set[str] = set()
-    for batch in described(unknown(Finder(args.inputs))):
+    for batch in described(unknown(Finder(args.inputs, leave_out=[args.out]))):
         entries = []
         for found, description in batch:
             if isinstance(description, PictureError):

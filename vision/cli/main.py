@@ -1,12 +1,13 @@
 """The `vision` command: one parser, one file for each subcommand, one place that turns errors into exit codes.
 
-0 done; 1 some pictures failed (their rows say why); 2 wrong usage; 3 a model, library, index or package is missing or damaged;
-130 interrupted.
+0 done; 1 some pictures failed (their rows say why); 2 wrong usage; 3 a model, library, index or package is missing or damaged,
+or the disk is full; 70 a fault of this program, with its traceback; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -19,7 +20,10 @@ from vision import __version__
 from vision.cli import calibrate, copies, datasets, evaluate, library, scan, train, weights
 from vision.errors import UsageError, VisionError
 
+log = logging.getLogger(__name__)
+
 INTERRUPTED = 130
+FAULT = 70  # EX_SOFTWARE of sysexits.h: 1, Python's own, would say that rows of failed pictures tell more
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,11 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (
         OSError
     ) as error:  # a place that cannot be read or written; what pictures and models raise is told apart above
-        if error.filename is None:
-            raise
-        print(f"error [bad_path]: {error.strerror}: {os.fsdecode(error.filename)}", file=sys.stderr)
-        return UsageError.exit_code
+        return _tell(error)
     return code
+
+
+def _tell(error: OSError) -> int:
+    if error.filename is None:  # writing failed half-way: no space, a quota, a disk that went away
+        print(f"error: {error.strerror or error}; a scan goes on with --resume", file=sys.stderr)
+        return VisionError.exit_code
+    print(f"error [bad_path]: {error.strerror}: {os.fsdecode(error.filename)}", file=sys.stderr)
+    return UsageError.exit_code
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -77,4 +86,12 @@ def entry(arguments: Sequence[str] | None = None) -> NoReturn:
     # numpy reads this when it is first imported, which is later than now.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(main(arguments))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that its encoding lacks are no reason to stop
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = main(arguments)
+    except Exception:
+        log.exception("this is a fault of vision, not of yours")
+        code = FAULT
+    sys.exit(code)

@@ -32,6 +32,7 @@ SCAN_SCHEMA = "vision.scan/1"
 # Rows reach the disk at least this often, so that a kill loses little; each flush is one system call.
 FLUSH_ROWS = 8
 HEAT_MAPS = "heat-maps"  # their folder, beside the overlays
+LOCK = ".lock"  # held while a scan writes
 SEEN = ".seen"  # what was kept of the pictures for the search for copies, until the scan is complete
 PAGE_SIDE = 640  # the page shows pictures at up to 480 px, and crops of them
 
@@ -116,10 +117,14 @@ def run(args: argparse.Namespace) -> int:
     if not args.inputs:
         args.explain()
         return 2
+    with _alone(args), _inputs(args.inputs) as inputs:
+        return _scan(args, _scanner(args), inputs)
+
+
+def _scanner(args: argparse.Namespace) -> Scanner:
     from vision.scan import Scanner
 
-    _prepare(args)
-    scanner = Scanner(
+    return Scanner(
         library=args.library,
         copies=False if args.no_copies else args.copies,
         close_copies=not args.quick_copies,
@@ -138,23 +143,38 @@ def run(args: argparse.Namespace) -> int:
         min_score=args.min_score,
         max_pixels=args.max_pixels,
     )
-    with _inputs(args.inputs) as inputs:
-        return _scan(args, scanner, inputs)
 
 
-def _prepare(args: argparse.Namespace) -> None:
-    """Refuse a folder that holds something, unless its scan is to go on."""
+@contextmanager
+def _alone(args: argparse.Namespace) -> Iterator[None]:
+    """The folder of results, for this scan only: refused when it holds something, unless that scan is to go on."""
+    from filelock import FileLock, Timeout
+
     out: Path = args.out
     if out.exists() and not out.is_dir():
         raise UsageError("bad_option", "this is a file", path=str(out), hint="--out names a folder")
-    if not args.resume and out.is_dir() and any(out.iterdir()):
-        raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="--resume, or another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
             "bad_option", f"cannot be made: {error.strerror}", path=str(out), hint="--out names a folder"
         ) from None
+    if not args.resume and _holds_something(out):
+        raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="--resume, or another --out")
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            if not args.resume and _holds_something(out):  # one that was quicker has ended by now
+                raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="another --out")
+            try:
+                yield
+            finally:
+                (out / LOCK).unlink(missing_ok=True)
+    except Timeout:
+        raise UsageError("bad_option", "another scan writes here", path=str(out), hint="another --out") from None
+
+
+def _holds_something(out: Path) -> bool:
+    return any(path.name != LOCK for path in out.iterdir())
 
 
 @contextmanager
@@ -195,20 +215,26 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
 
     rows_path: Path = args.out / "results.jsonl"
     record = _record(args, scanner)
-    finder = Finder(inputs)
+    finder = Finder(inputs, leave_out=_own(args))
     items = _items(finder)
     done, seen = _take_up(args, scanner, rows_path, record, items) if args.resume else (0, None)
     if seen is None:
         seen = _seen(args, scanner)
     _write_json(args.out / "scan.json", record)
-    interrupted = False
-    with rows_path.open("ab") as rows, _progress(inputs, done) as advance, _Drawings(args, scanner) as drawings:
-        try:
+    interrupted, complete = False, False
+    try:
+        with (
+            rows_path.open("ab") as rows,
+            _progress(args, inputs, done) as advance,
+            _Drawings(args, scanner) as drawings,
+        ):
             _write_rows(scanner, items, seen, rows, advance, drawings, done)
-        except KeyboardInterrupt:
-            interrupted = True
-    if seen is not None:
-        seen.close(forget=not interrupted)
+        complete = True
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        if seen is not None:
+            seen.close(forget=complete)
     from vision.report.rows import read_rows
 
     summary = summarise(read_rows(rows_path))
@@ -258,6 +284,11 @@ def _write_rows(
         stream.close()  # type: ignore[attr-defined]  # a generator: its workers end before the rows are counted
 
 
+def _own(args: argparse.Namespace) -> list[Path]:
+    """Folders whose pictures are ours: overlays, and what libraries and indexes keep."""
+    return [Path(folder) for folder in (args.out, args.library, args.copies) if folder is not None]
+
+
 def _items(finder: Finder) -> Iterator[Item]:
     from vision.scan import Item
 
@@ -283,12 +314,20 @@ def _take_up(
 
     scan_path: Path = args.out / "scan.json"
     if not scan_path.is_file():
-        if any(args.out.iterdir()):
+        if _holds_something(args.out):
             raise UsageError(
                 "bad_option", "no scan.json: this is no scan to resume", path=str(args.out), hint="another --out"
             )
         return 0, None
-    before = json.loads(scan_path.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(scan_path.read_bytes())
+        before = {section: dict(before[section]) for section in ("settings", "checksums")} | {
+            "started": before["started"]
+        }
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            "bad_option", "this is no record of a scan", path=str(scan_path), hint="another --out"
+        ) from None
     for section in ("settings", "checksums"):
         if before[section] != record[section]:
             changed = sorted(k for k in record[section] if before[section].get(k) != record[section][k])
@@ -414,7 +453,7 @@ class _Advance:
 
 
 @contextmanager
-def _progress(inputs: list[str], done: int) -> Iterator[_Advance]:
+def _progress(args: argparse.Namespace, inputs: list[str], done: int) -> Iterator[_Advance]:
     """A bar with rate, time left and failures, on a terminal only. The total is counted beside the scan."""
     if not sys.stderr.isatty():
         yield _Advance()
@@ -451,7 +490,7 @@ def _progress(inputs: list[str], done: int) -> Iterator[_Advance]:
         task = progress.add_task("scan", total=None, completed=done, failed=0)
 
         def count() -> None:
-            progress.update(task, total=sum(1 for _ in Finder(inputs)))
+            progress.update(task, total=sum(1 for _ in Finder(inputs, leave_out=_own(args))))
 
         threading.Thread(target=count, daemon=True).start()
         yield _Advance(progress, task)
@@ -481,11 +520,15 @@ def _page(
     from vision.report.rows import read_rows
     from vision.values import Pixels
 
-    def open_pixels(source: Any) -> Pixels | None:
+    def open_pixels(source: Any, result: Result) -> Pixels | None:
+        """Null when it is gone or another one since the scan: its card says so."""
+        if source is None:
+            return None
         try:
-            return read_picture(source, max_pixels=args.max_pixels, reduce_to=PAGE_SIDE).pixels
+            picture = read_picture(source, max_pixels=args.max_pixels, reduce_to=PAGE_SIDE)
         except PictureError:
-            return None  # gone since the scan; its card says so
+            return None
+        return picture.pixels if picture.sha256 == result.sha256 else None
 
     def link(number: int, result: Result) -> str | None:
         return f"overlays/{overlay_name(number, result.path)}" if args.overlays else None
@@ -502,9 +545,12 @@ def _page(
     from vision.images.find import Finder
 
     write_page(
-        ((result, item.source) for result, item in zip(read_rows(rows_path), _items(Finder(inputs)), strict=True)),
+        (
+            (row, partial(open_pixels, source, row))
+            for row, source in _with_sources(read_rows(rows_path), _items(Finder(inputs, leave_out=_own(args))))
+        ),
         args.out / "report.html",
-        open_pixels=open_pixels,
+        open_pixels=lambda opened: opened(),
         thumbnail=scanner.library.thumbnail,
         artwork=artwork,
         heat_map=heat_map,
@@ -513,6 +559,20 @@ def _page(
         link=link,
         title="Brands and copies found",
     )
+
+
+def _with_sources(rows: Iterator[Result], items: Iterator[Item]) -> Iterator[tuple[Result, Any]]:
+    """Each row with what to open for it, null where the inputs no longer have it: files come and go while others are scanned.
+
+    Both are in the order of their paths.
+    """
+    from vision.images.find import path_order
+
+    item = next(items, None)
+    for row in rows:
+        while item is not None and path_order(item.path) < path_order(row.path):
+            item = next(items, None)
+        yield row, item.source if item is not None and item.path == row.path else None
 
 
 def _record(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:

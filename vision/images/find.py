@@ -7,6 +7,7 @@ command line, a list or a glob, are kept until the end (up to 400 bytes each), s
 
 from __future__ import annotations
 
+import codecs
 import heapq
 import os
 import stat
@@ -34,7 +35,7 @@ NOT_PICTURES = frozenset(
     for suffix in suffixes.split()
 )
 # Keys of `Finder.skipped` beside suffixes.
-HIDDEN, LINKED = "hidden", "link"
+HIDDEN, LINKED, OWN = "hidden", "link", "own"
 
 _MAGIC = frozenset("*?[")
 
@@ -68,23 +69,26 @@ class Finder:
     separated by NUL) and "-" (such a list on standard input). A path that exists is taken literally, whatever its letters;
     paths in lists always are, relative to the working directory.
     stdin: where "-" reads; standard input by default. It can be read once, so such a Finder can be iterated once.
+    leave_out: folders of ours, results and indexes: what lies in them is no input, however it was named.
 
     A file given by name is always tried. In folders, names with a suffix of `NOT_PICTURES` and hidden names (a leading dot, and
     Windows' Thumbs.db by its suffix) are passed over and counted. Links to files and folders are followed; a folder that is
     reached in its own place, or was through another link, is not entered again, so loops end. Each file comes once: a name
     given beats the folder it is in, an inner folder given beats the outer one.
-    Two folders given with the same name have rows that begin with the paths as given, since they could not be told apart.
+    Two folders given with the same name have rows that begin with the paths as given, since they could not be told apart; so
+    does a folder with the name of another that a file given by name is in.
     What cannot be found or listed comes as a Found with its error: not_found, not_readable; a folder's path ends in "/" then.
     Raises UsageError (bad_option) for an empty string among the inputs.
 
-    skipped: how many names were passed over so far, by suffix, "hidden" or "link"; begins anew with each iteration.
+    skipped: how many names were passed over so far, by suffix, "hidden", "link" or "own"; begins anew with each iteration.
     """
 
-    def __init__(self, inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, inputs: Sequence[str], *, stdin: BinaryIO | None = None, leave_out: Sequence[Path] = ()) -> None:
         if not all(inputs):
             raise UsageError("bad_option", "an input is an empty string", hint='"." is the working directory')
         self.inputs = tuple(inputs)
         self.stdin = stdin
+        self.left_out = frozenset(os.path.realpath(folder) for folder in leave_out)
         self.skipped: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Found]:
@@ -102,16 +106,22 @@ class Finder:
                 continue
             except OSError:  # reading it will say why, in its row
                 is_folder = False
-            if is_folder:
-                folders.setdefault(os.path.realpath(path), path)
+            place = os.path.realpath(path) if is_folder else places.of(path)
+            if self._is_own(place):
+                self.skipped[OWN] += 1
+            elif is_folder:
+                folders.setdefault(place, path)
             else:
-                named.setdefault(places.of(path), path)
-        walk = _Walk(self.skipped, named.keys(), folders.keys())
-        streams: list[Iterable[Found]] = [walk.below(folder) for folder in _roots(folders)]
+                named.setdefault(place, path)
+        walk = _Walk(self.skipped, named.keys(), folders.keys(), self.left_out)
+        streams: list[Iterable[Found]] = [walk.below(folder) for folder in _roots(folders, named)]
         # the paths were sorted, and dicts keep that order
         streams.append(Found(_row(path), Path(path)) for path in named.values())
         streams.append(sorted(errors.values(), key=_order))
         yield from heapq.merge(*streams, key=_order)
+
+    def _is_own(self, place: str) -> bool:
+        return any(place == folder or place.startswith(_joined(folder, "")) for folder in self.left_out)
 
     def _paths(self, errors: dict[str, Found]) -> Iterator[str]:
         """Every path that the inputs name, lists read and globs expanded. What cannot be goes to `errors`."""
@@ -145,10 +155,11 @@ def find_inputs(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> Iter
 class _Walk:
     """The walk through all folders given, with what they must know of each other."""
 
-    def __init__(self, skipped: Counter[str], named: Set[str], roots: Set[str]) -> None:
+    def __init__(self, skipped: Counter[str], named: Set[str], roots: Set[str], left_out: Set[str]) -> None:
         self.skipped = skipped
         self.named = named
         self.roots = roots
+        self.left_out = left_out
         self.followed: set[str] = set()
 
     def below(self, root: _Folder) -> Iterator[Found]:
@@ -194,10 +205,18 @@ class _Walk:
                 yield Found(row, Path(path))
 
     def _inner(self, folder: _Folder, name: str, path: str, row: str) -> _Folder | None:
-        """The folder of that name, unless it is walked in another place."""
+        """The folder of that name, unless it is walked in another place or is to be left out."""
         real = _joined(folder.real, name)
-        if Path(path).is_symlink():
+        try:
+            is_link = Path(path).is_symlink()
+        except OSError:  # nobody may look: listing the folder will say so
+            is_link = False
+        if is_link:
             real = os.path.realpath(path)
+        if real in self.left_out:
+            self.skipped[OWN] += 1
+            return None
+        if is_link:
             if self._is_walked(real) or _joined(folder.real, "").startswith(_joined(real, "")):
                 self.skipped[LINKED] += 1
                 return None
@@ -230,11 +249,18 @@ class _Places:
         return path if place == path else place  # one string, not two, for each of a million lines
 
 
-def _roots(folders: dict[str, str]) -> list[_Folder]:
-    """The folders given, with how their rows begin: the folder's own name, or the path as given where names collide."""
+def _roots(folders: dict[str, str], named: dict[str, str]) -> list[_Folder]:
+    """The folders given, with how their rows begin: the folder's own name, or the path as given where names collide.
+
+    named: the files given by name, by where they are: rows of theirs may begin like those of a folder elsewhere.
+    """
     # "." and ".." have the name of the folder that they stand for
     own = {real: Path(real if Path(path).name in ("", "..") else path).name for real, path in folders.items()}
     shared = Counter(own.values())
+    for place, path in named.items():
+        first = _row(path).partition("/")[0]
+        if first in shared and not any(place.startswith(_joined(real, "")) for real in folders):
+            shared[first] += 1
     return [
         _Folder(path, own[real] if shared[own[real]] == 1 else _row(path).rstrip("/"), real)
         for real, path in folders.items()
@@ -249,7 +275,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _listed(content: bytes) -> Iterator[str]:
-    content = content.removeprefix(b"\xef\xbb\xbf")
+    if content.startswith(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    ):  # as PowerShell writes: half of its bytes are NUL
+        content = os.fsencode(content.decode("utf-16", "replace"))
+    content = content.removeprefix(codecs.BOM_UTF8)
     lines = content.split(b"\0") if b"\0" in content else [line.removesuffix(b"\r") for line in content.split(b"\n")]
     return (os.fsdecode(line) for line in lines if line)
 
@@ -293,4 +323,9 @@ def _row(path: str) -> str:
 
 
 def _order(found: Found) -> bytes:
-    return found.path.encode("utf-8", "surrogateescape")
+    return path_order(found.path)
+
+
+def path_order(path: str) -> bytes:
+    """What row paths are sorted by."""
+    return path.encode("utf-8", "surrogateescape")

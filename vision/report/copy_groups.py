@@ -19,6 +19,7 @@ from vision.copies.clusters import Cluster, Grouping, OwnerGroup
 from vision.errors import package_missing
 from vision.report.lettering import printable
 from vision.report.overlay import percent
+from vision.report.rows import as_cell
 from vision.report.sheet import fit
 from vision.report.template import environment, jpeg_address, script_digest, text, write_whole
 from vision.values import CopyClaim, Pixels
@@ -321,7 +322,7 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     table = csv.DictWriter(line, COLUMNS)
     table.writeheader()
     for row in rows:
-        table.writerow(row)
+        table.writerow({name: as_cell(value) for name, value in row.items()})
         yield line.getvalue()
         line.seek(0)
         line.truncate()

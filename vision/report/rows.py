@@ -26,6 +26,7 @@ from vision.values import SCHEMA, CopyClaim, Finding, Result
 BOX_DECIMALS = 2
 DECIMALS = 4
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
 PARQUET_ROWS = 2048  # rows held in memory at once, and per row group
 
 
@@ -71,19 +72,28 @@ def to_csv(results: Path, out: Path) -> int:
     """Write results.jsonl as CSV, one line a finding with its picture's columns; a picture without findings has one line.
 
     So every picture is there, and brands can be counted in a spreadsheet. Of copies there are their number and the best one.
-    UTF-8; undecodable bytes are spelled `\\udcXX`. Values are written as they are: a spreadsheet may take a path that starts
-    with "=" for a formula. Gives the number of lines below the header; `out` appears whole or not at all.
+    UTF-8; undecodable bytes are spelled `\\udcXX`. Texts that a spreadsheet would take for a formula begin with an apostrophe.
+    Gives the number of lines below the header; `out` appears whole or not at all.
     """
     count = 0
     with _appears_whole(out) as fresh, fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         table = csv.writer(file)
         table.writerow([*(name for name, _ in _PICTURE_COLUMNS), *(name for name, _ in _FINDING_COLUMNS)])
         for result in read_rows(results):
-            picture = [value(result) for _, value in _PICTURE_COLUMNS]
+            picture = [as_cell(value(result)) for _, value in _PICTURE_COLUMNS]
             for finding in result.findings or (None,):
-                table.writerow(picture + ["" if finding is None else value(finding) for _, value in _FINDING_COLUMNS])
+                own = ["" if finding is None else as_cell(value(finding)) for _, value in _FINDING_COLUMNS]
+                table.writerow(picture + own)
                 count += 1
     return count
+
+
+def as_cell(value: Any) -> Any:
+    """A value for a table that spreadsheets open: no formula, as names of files and words in pictures are strangers' own.
+
+    The apostrophe is what OWASP advises against CSV injection, and what spreadsheets hide.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def to_parquet(results: Path, out: Path) -> int:
