@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from vision.cli.library_common import say
 from vision.cli.main import main
 from vision.report.rows import write_row
 from vision.values import Candidate, Finding, Result
@@ -115,6 +117,46 @@ def test_names_negatives_lists_and_versions_of_a_library_in_and_out(at_hand, mar
     assert answer(library("rollback", "5"))[0]["version"] == 7
     assert answer(library("list")) == answer(library("list", into="other"))
     assert answer(library("compact", "--keep", "1"))[0]["versions"] == 1
+
+
+def test_a_reference_that_is_not_there_is_no_brand(at_hand):
+    """`remove channel/5` removed the brand Channel 5."""
+
+    def library(*arguments):
+        return at_hand("library", *arguments, "--library", "mine", "--json")
+
+    answer(at_hand("library", "create", "mine", "--json"))
+    for name in ("Channel", "Channel 5", "Café 24/7"):
+        answer(library("add", name))
+    for text in ("channel/5", "Channel/5", "cafe-24/7", "nobody/1"):
+        done = library("remove", text)
+        assert (done.returncode, f"no reference '{text}'" in done.stderr) == (2, True)
+    assert answer(library("remove", "CAFE 24/7")) == [{"removed": "Café 24/7"}]
+    assert answer(library("remove", "channel 5")) == [{"removed": "Channel 5"}]
+
+
+def test_a_new_library_of_a_file_has_the_message_and_no_terms_of_another(at_hand, tmp_path):
+    """They were left out of account."""
+
+    def into(*arguments):
+        return at_hand("library", "import", "out.zip", *arguments, "--library", "new", "--json")
+
+    answer(at_hand("library", "create", "mine", "--json"))
+    answer(at_hand("library", "add", "Acme", "--library", "mine", "--json"))
+    answer(at_hand("library", "export", "out.zip", "--library", "mine", "--json"))
+    for option in (("--negative",), ("--source", "web"), ("--licence", "ours")):
+        assert "a library file says itself" in into(*option).stderr
+    assert not (tmp_path / "new").exists()
+    answer(into("--message", "from a friend"))
+    assert answer(at_hand("library", "log", "--library", "new", "--json"))[0]["message"] == "from a friend"
+
+
+def test_json_says_names_that_no_encoding_explains(capsys):
+    """The change was made, and then saying so was an error."""
+    say(argparse.Namespace(json=True), {"left_out": "b\udcffd.jpg", "brand": "ホンダ"}, "")
+    told = capsys.readouterr().out
+    assert told.isascii()
+    assert json.loads(told) == {"left_out": "b\udcffd.jpg", "brand": "ホンダ"}
 
 
 def test_verdicts_that_rested_on_a_reference_are_listed(at_hand, tmp_path):

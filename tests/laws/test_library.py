@@ -239,6 +239,19 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_a_library_made_while_the_embedder_is_loaded_is_left_alone(tmp_path, monkeypatch):
+    """The second program that made a library in the folder wrote over the first one's."""
+
+    def load():
+        Library.create(tmp_path, embedder=Colours()).add("Acme", mark(1))
+        return Colours()
+
+    monkeypatch.setattr("vision.library.library.shipped_embedder", load)
+    with pytest.raises(UsageError, match="not empty"):
+        Library.create(tmp_path)
+    assert "Acme" in Library.open(tmp_path, embedder=Colours())
+
+
 def test_a_watch_list_searches_its_brands_only(library):
     part = library.subset(brands=["haagen dazs"])
     assert [m.brand for m in part.search(mark(1))] == ["Häagen-Dazs"]

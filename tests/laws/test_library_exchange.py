@@ -81,6 +81,16 @@ def test_a_file_joins_another_library_and_does_so_once(library, tmp_path):
     assert (content(other), other.version) == (before, version)
 
 
+def test_what_is_no_brand_here_joins_no_watch_list_of_a_file(library, tmp_path):
+    library.watch("signs", "Acme")
+    export_library(library, tmp_path / "out.zip")
+    other = empty(tmp_path / "other")
+    other.add_negative("Acme", mark(7))
+    import_file(other, tmp_path / "out.zip")
+    assert "signs" not in other.watch_lists()
+    assert "Acme" not in other.watch_lists().get("mine", ())
+
+
 def refusal(brand: str) -> Decision:
     return Decision(f"one-{brand}", "refuse", brand, "a.jpg", "a.jpg", "ab", (0.0, 0.0, 9.0, 9.0))
 

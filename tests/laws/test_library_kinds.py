@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -13,7 +15,7 @@ from library_fakes import Colours
 from vision.errors import LibraryError, UsageError
 from vision.library import Library, NewBrand, NewReference
 from vision.library.name_files import read_names
-from vision.library.names import _SIGNS, fold
+from vision.library.names import _SIGNS, fold, slugify
 from vision.library.watch import resolve_watch
 
 
@@ -93,9 +95,9 @@ def test_names_are_read_from_text_with_their_line_numbers(tmp_path):
 
 
 def test_names_are_read_from_csv_and_json_lines(tmp_path):
-    content = b'country,name,aliases\nde,"Acme, Inc",A|B\nfr,,x\n\nus,"Two\nlines"\nit,Short\n'
+    content = b'country,name,aliases\nde,"Acme, Inc",A|B\nfr,,x\n\n"the\nstates",US\nit,Short\n'
     assert read(tmp_path, "n.csv", content) == (
-        [(2, "Acme, Inc", "A", "B"), (5, "Two lines"), (7, "Short")],
+        [(2, "Acme, Inc", "A", "B"), (5, "US"), (7, "Short")],
         [(3, "no name")],
     )
     assert read(tmp_path, "n.tsv", b"name\taliases\nAcme\tA|B\n")[0] == [(2, "Acme", "A", "B")]
@@ -109,12 +111,32 @@ def test_names_are_read_from_csv_and_json_lines(tmp_path):
         read_names(tmp_path / "nowhere.txt")
 
 
+def test_a_stray_quote_in_csv_costs_its_own_line_only(tmp_path):
+    """It took in the lines after it, and nothing was told."""
+    brands, bad = read(tmp_path, "n.csv", b'name,aliases\nAcme,\n"Beta,x\nGamma,\n"Delta,\nEta,"E\nZeta,\n')
+    assert [brand[:2] for brand in brands] == [(2, "Acme"), (4, "Gamma"), (7, "Zeta")]
+    assert [number for number, _ in bad] == [3, 5, 6]
+    two = read(tmp_path, "n.csv", b'name\n"Two\nlines"\nAcme\n')
+    assert two == ([(4, "Acme")], [(2, "a name that ends in line 3: is a quote missing?")])
+    with pytest.raises(UsageError, match="no column 'name'"):
+        read(tmp_path, "n.csv", b'"name\nAcme\n')
+
+
+@pytest.mark.parametrize("name", ["n.csv", "n.txt", "n.jsonl"])
+def test_lines_end_as_any_system_ends_them(tmp_path, name):
+    lines = {"n.csv": ["name", "A", "B", "C"], "n.txt": ["#", "A", "B", "C"], "n.jsonl": ["", '"A"', '"B"', '"C"']}[
+        name
+    ]
+    for end in ("\n", "\r\n", "\r"):
+        assert read(tmp_path, name, end.join(lines).encode()) == ([(2, "A"), (3, "B"), (4, "C")], [])
+
+
 @given(st.binary(max_size=200), st.sampled_from(["a.txt", "a.jsonl", "a.csv"]))
 def test_any_bytes_are_names_or_bad_lines_and_never_a_crash(tmp_path_factory, content, name):
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes((b"name,aliases\n" if name == "a.csv" else b"") + content)
     brands, bad = read_names(path)
-    lines = path.read_bytes().count(b"\n") + 1
+    lines = len(path.read_bytes().replace(b"\r", b"\n").split(b"\n"))
     assert all(1 <= each.number <= lines for each in (*brands, *bad))
 
 
@@ -122,6 +144,54 @@ def test_any_bytes_are_names_or_bad_lines_and_never_a_crash(tmp_path_factory, co
 def test_names_of_ascii_letters_fold_as_others_do(name):
     slow = "".join(c for c in name.casefold().translate(_SIGNS) if c.isalnum())
     assert fold(name) == slow
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ホンダ", "ポンタ"),
+        ("バス", "パス"),
+        ("टाटा", "टीटू"),
+        ("ช้าง", "ช่าง"),
+        ("தாதா", "தீதி"),
+        ("ગાગા", "ગીગી"),
+    ],
+)
+def test_names_that_differ_in_marks_other_than_accents_are_different_brands(library, one, other):
+    """All marks were dropped: the second name joined the brand of the first."""
+    assert fold(one) != fold(other)
+    assert slugify(one) != slugify(other)
+    library.add(one)
+    assert other not in library
+    assert unicodedata.normalize("NFD", one) in library
+
+
+@pytest.mark.parametrize(
+    ("name", "folded"),
+    [
+        ("Häagen", "haagen"),
+        ("Ёлка й", "елкаи"),
+        ("Άλφα", "αλφα"),
+        ("ﾊﾞｽ", "バス"),
+        ("한국 GmbH", "한국gmbh"),
+        ("Acme™\ufe0f ❤\ufe0f 1\ufe0f\u20e3", "acmetm1"),
+        ("葛\U000e0100", "葛"),
+    ],
+)
+def test_accents_and_looks_of_letters_do_not_count(name, folded):
+    assert fold(name) == folded
+    assert slugify(name).replace("-", "") == folded
+
+
+@pytest.mark.parametrize("name", ["دیجی\u200cکالا", "क्\u200dष"])
+def test_names_keep_the_joiners_that_their_words_have_inside(library, name):
+    """They were no brand names."""
+    library.add(name)
+    library.watch(name, name)
+    assert library.brand(name.replace("\u200c", "").replace("\u200d", "")).name == name
+    assert library.watch_list(name) == {name}
+    with pytest.raises(UsageError):
+        library.add("\u200c\u200d")
 
 
 # --- what is no brand ---
@@ -230,6 +300,17 @@ def test_a_watch_list_follows_its_brands(library):
         with pytest.raises(UsageError):
             wrong()
     assert library.watch_lists() == {}
+
+
+def test_a_watch_list_all_of_whose_brands_are_removed_is_gone(library):
+    """It stayed, and a scan that watched it claimed nothing."""
+    library.watch("drinks", "Zeta")
+    assert library.subset(brands=["Acme"]).watch_lists() == {}
+    library.remove("Zeta")
+    assert Library.open(library.path).watch_lists() == {}
+    library.change(lambda state: replace(state, watch={"old": ()}))  # as older versions left it
+    with pytest.raises(UsageError, match="'old' names no brand"):
+        resolve_watch(library, "old")
 
 
 def test_brands_to_watch_come_from_a_list_of_the_library_a_file_or_a_call(library, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import html
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -270,7 +271,7 @@ def test_what_is_accepted_joins_its_brand_and_is_found(library):
     again = Library.open(library.path, embedder=Colours())
     assert again.search(crop_of(decision(2)))[0].brand == "New One"
     (reference,) = again.references("New One")
-    assert (reference.kind, reference.source) == ("photo", "shop/2.jpg#10,20,110,90")
+    assert (reference.kind, reference.source) == ("photo", "shop/2.jpg#10,20,110,90@000000000000")
     assert again.thumbnail("new-one/1") is not None
 
 
@@ -289,6 +290,41 @@ def test_a_reference_that_was_added_before_a_crash_is_not_added_again(library):
     (library.path / DECIDED).unlink()
     assert apply(library, [decision(1)], crop_of).references == ()
     assert len(library.references("Acme")) == 2
+
+
+def test_what_was_accepted_before_a_rollback_can_be_accepted_again(library):
+    """It was "decided before" and never added any more."""
+    version = library.version
+    apply(library, [decision(1), decision(2, "refuse")], crop_of)
+    library.rollback(version)
+    again = apply(library, [decision(1), decision(2, "refuse")], crop_of)
+    assert (len(again.references), again.before) == (1, 1)
+    assert apply(library, [decision(1)], crop_of).before == 1
+
+
+def test_what_an_older_version_accepted_is_not_added_again(library):
+    apply(library, [decision(1)], crop_of)
+    noted = library.reference("acme/2")
+    older = replace(noted, source=str(noted.source).partition("@")[0], stored=None)
+    library.change(lambda state: replace(state, references=tuple(older if r == noted else r for r in state.references)))
+    assert library.reference("acme/2").source == "shop/1.jpg#10,20,110,90"
+    assert apply(library, [decision(1)], crop_of).before == 1
+
+
+def test_another_picture_at_the_same_path_is_another_reference(library):
+    """With its mark at the same place it was taken for the one before it."""
+    first, other = decision(1, picture=f"1{0:063x}"), decision(2, path="shop/1.jpg", picture=f"2{0:063x}")
+    assert apply(library, [first], crop_of).references == ("acme/2",)
+    assert apply(library, [other], crop_of).references == ("acme/3",)
+
+
+def test_a_crop_accepted_as_what_is_no_brand_fails_alone(library):
+    """All decisions of the file failed with it."""
+    library.add_negative("Care label", crop_of(decision(9)))
+    wrong = decision(1, brand="care label")
+    applied = apply(library, [wrong, decision(2)], crop_of)
+    assert applied.failed == ((wrong.id, "'care label' stands for what is no brand"),)
+    assert applied.references == ("acme/2",)
 
 
 def test_the_last_word_on_a_crop_counts(library):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from library_fakes import Colours
 
 from vision.errors import LibraryError, UsageError
-from vision.library import Library, NewBrand, NewReference, store
+from vision.library import Library, NewBrand, NewReference, manifests, store
+from vision.library.exchange import export_library
 from vision.library.touched import touched
 from vision.values import Candidate, Finding, Result
 
@@ -196,6 +197,39 @@ def test_forgetting_versions_frees_what_only_they_held(library):
     assert library.version == version
     with pytest.raises(UsageError):
         library.compact(keep=0)
+
+
+def test_an_altered_picture_stays_altered_and_keeps_no_other_from_being_written(library):
+    """Versions could not be forgotten any more, and after some more writes nothing could be added."""
+    first = library.reference("a/1").thumbnail
+    blob = library.path / first.blob
+    data = bytearray(blob.read_bytes())
+    data[first.offset] ^= 255
+    blob.write_bytes(data)
+    library = Library.open(library.path, embedder=Colours())
+    library.extend([NewBrand("C", [reference(4)])])
+    library.compact(1)
+    again = Library.open(library.path, embedder=Colours())
+    assert again.thumbnail("a/2") == bytes([2]) * 5
+    with pytest.raises(LibraryError, match="a/1 was altered"):
+        again.thumbnail("a/1")
+    with pytest.raises(LibraryError, match="a/1 was altered"):
+        export_library(again, again.path.parent / "out.zip")
+
+
+def test_the_log_leaves_out_what_is_swept_while_it_is_read(library, monkeypatch):
+    """It was damaged, then."""
+    library.add("C")
+    library.add("D")
+    listed = manifests.versions
+
+    def swept(folder, current):
+        found = listed(folder, current)
+        (folder / "version-1.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(manifests, "versions", swept)
+    assert [entry.version for entry in library.log()] == [4, 3, 2]
 
 
 def test_two_writers_at_once_both_count(library):

@@ -25,7 +25,7 @@ from vision.cli.library_common import (
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
-    from vision.library import Brand, Reference
+    from vision.library import Brand, Library, Reference
     from vision.values import Match
 
 _RECIPE = Path("datasets/library.yaml")
@@ -211,12 +211,33 @@ def _add_names(args: argparse.Namespace) -> int:
 def run_remove(args: argparse.Namespace) -> int:
     """Remove a brand with its references, or one reference."""
     library = to_write(args)
-    if library.has_reference(args.name):
+    if _is_reference(library, args.name):
         removed = library.remove_reference(args.name, message=args.message).id
     else:
         removed = library.remove(args.name, message=args.message).name
     say(args, {"removed": removed}, f"removed {removed}")
     return 0
+
+
+def _is_reference(library: Library, text: str) -> bool:
+    """Whether a text is a reference's id, also of one that is not there: "channel/5" is none of the names of Channel 5.
+
+    A brand whose own name has the slash ("24/7") is found by it, unless what is before the slash is the id of a brand.
+    """
+    from vision.library.names import fold
+
+    brand_id, _, number = text.rpartition("/")
+    if not brand_id or not number.isdecimal():
+        return False
+    brands = library.state.brands
+    if any(brand.id == brand_id for brand in brands):
+        return True
+
+    def words(name: str) -> list[list[str]]:
+        return [[fold(word) for word in part.split()] for part in name.split("/")]
+
+    names = (name for brand in brands for name in (brand.name, *brand.aliases) if "/" in name)
+    return words(text) not in map(words, names)
 
 
 def run_rename(args: argparse.Namespace) -> int:
@@ -239,7 +260,7 @@ def run_list(args: argparse.Namespace) -> int:
     counts = Counter(r.brand_id for r in library.all_references())
     if args.json:
         for brand in brands:
-            print(json.dumps(_brand_row(brand, counts[brand.id]), ensure_ascii=False))
+            print(json.dumps(_brand_row(brand, counts[brand.id])))
         return 0
     rows = table("brand", "also", "references", title=f"{count(len(brands), 'brand')} of {len(listed)}")
     for brand in brands:
@@ -261,7 +282,7 @@ def run_show(args: argparse.Namespace) -> int:
                 (args.pictures / f"{reference.id.replace('/', '-')}.webp").write_bytes(data)
     if args.json:
         row = _brand_row(brand, len(references)) | {"pictures": [_reference_row(r) for r in references]}
-        print(json.dumps(row, ensure_ascii=False))
+        print(json.dumps(row))
         return 0
     also = f" (also {', '.join(brand.aliases)})" if brand.aliases else ""
     columns = ("reference", "kind", "line", "product", "valid", "source", "licence", "views", "picture")
@@ -285,7 +306,7 @@ def run_search(args: argparse.Namespace) -> int:
         answers = list(zip(args.images, library.search(args.images, args.k), strict=True))
     if args.json:
         for query, matches in answers:
-            print(json.dumps({"query": query, "matches": [_match_row(m) for m in matches]}, ensure_ascii=False))
+            print(json.dumps({"query": query, "matches": [_match_row(m) for m in matches]}))
         return 0
     for query, matches in answers:
         rows = table("brand", "product", "similarity", "reference", title=query)

@@ -103,8 +103,8 @@ def count(number: int, noun: str) -> str:
 
 
 def say(args: argparse.Namespace, row: dict[str, Any], text: str) -> None:
-    """Print a row as JSON, or what it means as text."""
-    print(json.dumps(row, ensure_ascii=False) if args.json else text)
+    """Print a row as JSON, or what it means as text. JSON is ASCII: names that no encoding explains can be printed, too."""
+    print(json.dumps(row) if args.json else text)
 
 
 def table(*columns: str, title: str) -> Table:

@@ -85,17 +85,18 @@ def run_import(args: argparse.Namespace) -> int:
 
     if not args.given.exists():
         raise UsageError("bad_option", "there is no such folder or file", path=str(args.given))
+    if args.given.is_file() and (args.negative or args.source or args.licence):
+        raise UsageError("bad_option", "a library file says itself what it holds, where from and on what terms")
     if args.library is not None and not any(args.library.glob("*")):  # not there, or empty
         if args.given.is_file():
             with exchange.opened(args.given) as base:
-                library = Library.create(args.library, embedder=embedder_of(args), base=base, user=user())
+                embedder = embedder_of(args)
+                library = Library.create(args.library, embedder=embedder, base=base, user=user(), message=args.message)
                 exchange.take_decisions(library, base, args.given)
             return _say_imported(args, library, None)
         Library.create(args.library, embedder=embedder_of(args), user=user())
     library = to_write(args)
     if args.given.is_file():
-        if args.negative or args.source or args.licence:
-            raise UsageError("bad_option", "a library file says itself what it holds, where from and on what terms")
         return _say_imported(args, library, exchange.import_file(library, args.given, message=args.message))
     with progress() as tell:
         imported = exchange.import_folder(
@@ -127,7 +128,7 @@ def _show_lists(args: argparse.Namespace) -> int:
     lists = library.watch_lists() if args.name is None else {args.name: library.watch_list(args.name)}
     if args.json:
         for name, brands in lists.items():
-            print(json.dumps({"list": name, "brands": sorted(brands)}, ensure_ascii=False))
+            print(json.dumps({"list": name, "brands": sorted(brands)}))
         return 0
     rows = table("list", "brands", title=count(len(lists), "watch-list"))
     for name, brands in lists.items():

@@ -71,7 +71,7 @@ def run_log(args: argparse.Namespace) -> int:
     entries = to_read(args).log()
     if args.json:
         for entry in entries:
-            print(json.dumps(entry.to_dict(), ensure_ascii=False))
+            print(json.dumps(entry.to_dict()))
         return 0
     rows = table(
         "version", "time (UTC)", "by", "brands", "references", "change", "message", title=count(len(entries), "version")
@@ -91,7 +91,7 @@ def run_diff(args: argparse.Namespace) -> int:
     newer = library.version if args.newer is None else args.newer
     change = library.diff(args.older, newer)
     if args.json:
-        print(json.dumps({"from": args.older, "to": newer, **change.to_dict()}, ensure_ascii=False))
+        print(json.dumps({"from": args.older, "to": newer, **change.to_dict()}))
         return 0
     print(f"version {args.older} to {newer}: {change}")
     for line in _lines(change):
@@ -125,7 +125,7 @@ def run_touched(args: argparse.Namespace) -> int:
     found = list(_touched(args))
     if args.json:
         for results, each in found:
-            print(json.dumps({"results": str(results), **each.to_dict()}, ensure_ascii=False))
+            print(json.dumps({"results": str(results), **each.to_dict()}))
         return 0
     rows = table(
         "picture", "box", "verdict", "probability", "role", title=f"{args.reference} in {count(len(found), 'finding')}"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from vision import geometry
 from vision.errors import LibraryError, PictureError, UsageError
 from vision.library import store
-from vision.library.edits import NewBrand, NewReference, clean
+from vision.library.edits import NewBrand, NewReference, clean, names_of
 from vision.library.names import fold, storable
 from vision.values import Box, Embeddings, Pixels
 from vision.weights import write_atomically
@@ -153,7 +153,9 @@ class Applied:
 def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decision], Pixels]) -> Applied:
     """Add accepted crops to the library, in one write, and remember every decision; what was applied before is left alone.
 
-    cut: the pixels of a decision's crop, or PictureError: then it fails, unless it is a refusal, which needs no picture.
+    cut: the pixels of a decision's crop, or PictureError: then it fails, unless it is a refusal, which needs no picture. What was
+    accepted before is added again when its reference is gone, as after going back to an older version. A crop accepted as what
+    is no brand fails.
     A program that dies between the two writes does no harm: a reference with the same source is not added again.
     Raises LibraryError (read_only, locked, damaged, other_embedder), UsageError (bad_option).
     """
@@ -164,14 +166,20 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
         raise LibraryError("read_only", "the shipped library is not changed", path=str(library.path), hint=hint)
     known = Decisions.read(library.path)
     held = {(r.brand_id, r.source) for r in library.all_references()}
+    negatives = {name for name, brand in names_of(library.state).items() if brand.negative}
     new: dict[str, list[NewReference]] = defaultdict(list)
     rows: list[tuple[Decision, Embeddings | None]] = []
     failed: list[tuple[str, str]] = []
     before = 0
     for decision in {d.id: d for d in decisions}.values():  # the last of an id counts
         brand_id = brand_id_of(library, decision.brand)
-        if known.has(decision, brand_id):
+        here = (brand_id, _source(decision)) in held
+        there = here or (brand_id, _place(decision)) in held
+        if known.has(decision, brand_id) and (decision.verb == "refuse" or there):
             before += 1
+            continue
+        if decision.verb == "accept" and fold(str(decision.brand)) in negatives:
+            failed.append((decision.id, f"{decision.brand!r} stands for what is no brand"))
             continue
         try:
             pixels = cut(decision)
@@ -183,7 +191,7 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
             continue
         vector = library.embedder.embed_images([pixels])
         rows.append((decision, vector[0]))
-        if decision.verb == "accept" and (brand_id, _source(decision)) not in held:
+        if decision.verb == "accept" and not here:
             thumbnail = encode_thumbnail(pixels, PICTURE_SIDE)
             new[str(decision.brand)].append(NewReference(vector, "photo", None, _source(decision), None, thumbnail))
     brands = [NewBrand(name, references) for name, references in new.items()]
@@ -264,7 +272,15 @@ def brand_id_of(library: Library, brand: str | None) -> str | None:
 
 
 def _source(decision: Decision) -> str:
-    """Where an accepted reference came from: path#left,top,right,bottom."""
+    """Where an accepted reference came from: path#left,top,right,bottom@ and 12 digits of the picture's sha256.
+
+    Another picture may come to the same path, and have its mark at the same place.
+    """
+    return f"{_place(decision)}@{decision.picture[:12]}" if decision.picture else _place(decision)
+
+
+def _place(decision: Decision) -> str:
+    """The source without the picture: all of it, in libraries that older versions of this package wrote."""
     return f"{storable(decision.path)}#{','.join(str(round(edge)) for edge in decision.box)}"
 
 

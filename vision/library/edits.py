@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision.errors import LibraryError, UsageError
-from vision.library.names import fold, slugify, storable
+from vision.library.names import fold, is_readable, slugify, storable
 from vision.library.state import Brand, Half, Kind, Reference, State, Thumbnail, grouped
 from vision.values import Embeddings
 
@@ -151,9 +151,9 @@ def as_new(state: State) -> list[NewBrand]:
 
 
 def without(state: State, brand: Brand) -> State:
-    """The state without a brand, its references and their vectors; watch-lists lose it."""
-    watch = {name: tuple(i for i in ids if i != brand.id) for name, ids in state.watch.items()}
-    after = replace(state, brands=tuple(b for b in state.brands if b.id != brand.id), watch=watch)
+    """The state without a brand, its references and their vectors; watch-lists lose it, and are gone when none is left."""
+    brands = tuple(b for b in state.brands if b.id != brand.id)
+    after = replace(state, brands=brands, watch=_watching_only(state, brands))
     after = _keeping(after, [r.brand_id != brand.id for r in state.references])
     return _numbered(after, _last_numbers(state, {brand.id}))
 
@@ -175,9 +175,7 @@ def part(state: State, brand_ids: Set[str] | None = None, kinds: Set[str] | None
     after = _keeping(state, keep)
     gone = {r.brand_id for r in state.references} - {r.brand_id for r in after.references}
     brands = tuple(b for b in state.brands if b.id not in gone and (brand_ids is None or b.id in brand_ids))
-    held = {b.id for b in brands}
-    watch = {name: tuple(i for i in ids if i in held) for name, ids in state.watch.items()}
-    return replace(after, brands=brands, watch=watch)
+    return replace(after, brands=brands, watch=_watching_only(state, brands))
 
 
 def renamed(state: State, brand: Brand, name: str, path: Path) -> tuple[State, Brand]:
@@ -198,7 +196,7 @@ def watching(state: State, name: str, brand_ids: Iterable[str]) -> State:
 
     Raises UsageError (bad_option) for a name that cannot be read or stored.
     """
-    if not name.strip() or not name.isprintable():
+    if not name.strip() or not is_readable(name):
         raise UsageError("bad_option", f"{name!r} is no name of a watch-list")
     ids = tuple(dict.fromkeys(brand_ids))
     others = {key: value for key, value in state.watch.items() if key != name}
@@ -232,7 +230,7 @@ def find(names: Names, name: str, path: Path) -> Brand:
 def clean(name: str) -> str:
     """A name with single spaces. Raises UsageError (bad_option) when nothing of it can be read or stored."""
     cleaned = " ".join(name.split())
-    if not fold(cleaned) or not cleaned.isprintable():
+    if not fold(cleaned) or not is_readable(cleaned):
         hint = "it needs a letter or digit, and no control characters"
         raise UsageError("bad_option", f"{name!r} is no brand name", hint=hint)
     return cleaned
@@ -336,6 +334,13 @@ def _keeping(state: State, keep: Sequence[bool]) -> State:
     rows = np.repeat(np.array(keep, dtype=bool), [r.vectors for r in state.references])
     references = tuple(r for r, kept in zip(state.references, keep, strict=True) if kept)
     return replace(state, references=references, vectors=state.vectors[rows])
+
+
+def _watching_only(state: State, brands: Iterable[Brand]) -> dict[str, tuple[str, ...]]:
+    """The watch-lists with these brands only; a list of none would let a scan claim nothing."""
+    held = {brand.id for brand in brands}
+    watch = {name: tuple(i for i in ids if i in held) for name, ids in state.watch.items()}
+    return {name: ids for name, ids in watch.items() if ids}
 
 
 def _last_numbers(state: State, brand_ids: Set[str] | None = None) -> dict[str, int]:

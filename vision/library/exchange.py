@@ -130,10 +130,13 @@ def take_decisions(library: Library, other: Library, file: Path) -> None:
 def export_library(library: Library, file: Path) -> None:
     """Write all that a library holds and what was decided for it, without its history, to one file.
 
-    Raises UsageError (bad_option) when the file is there already or cannot be written.
+    Raises UsageError (bad_option) when the file is there already or cannot be written, LibraryError (damaged) for an altered
+    picture, which no library would take in.
     """
     if file.exists():
         raise UsageError("bad_option", "the file is there already", path=str(file), hint="choose another name")
+    for reference in library.state.references:
+        library.state.picture(reference)
     fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(fresh, "w") as packed:
@@ -218,7 +221,8 @@ def _import(library: Library, brands: Sequence[NewBrand], lists: dict[str, list[
         added.extend(reference.id for reference in made)
         names = edits.names_of(state)
         for name, watched in lists.items():
-            ids = [edits.find(names, brand, library.path).id for brand in watched if fold(brand) in names]
+            joined = [names[fold(brand)] for brand in watched if fold(brand) in names]
+            ids = [brand.id for brand in joined if not brand.negative]  # what is no brand here may be one there
             if not set(ids) <= set(state.watch.get(name, ())):
                 state = edits.watching(state, name, [*state.watch.get(name, ()), *ids])
         return state

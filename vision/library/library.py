@@ -72,11 +72,13 @@ class Library(LibraryReader):
         embedder: EmbedderLike | None = None,
         base: Library | None = None,
         user: str | None = None,
+        message: str | None = None,
         lock_seconds: float = _LOCK_SECONDS,
     ) -> Library:
         """A new library in a folder that is not there or empty. base: begin with a copy of that library, else with nothing.
 
-        Raises UsageError (bad_option) when the folder holds something, LibraryError (other_embedder, read_only).
+        message: for the log. Raises UsageError (bad_option) when the folder holds something, LibraryError (other_embedder,
+        read_only).
         """
         path = Path(path)
         _make_folder(path)
@@ -85,11 +87,12 @@ class Library(LibraryReader):
                 same_embedder(base._view.state, embedder, base.path)
             state = replace(base._view.state, version=0, read_only=False)
             embedder = embedder or base._embedder
-            note = Note(user, f"a copy of {base.path.name}, version {base.version}")
+            note = Note(user, message or f"a copy of {base.path.name}, version {base.version}")
         else:
             embedder = embedder or shipped_embedder()
-            state, note = _empty(embedder), Note(user)
+            state, note = _empty(embedder), Note(user, message)
         with store.lock(path, lock_seconds):
+            _make_folder(path)  # again: another program may have made one while the embedder was loaded
             state = store.write(path, state, note)
         return cls(path, state, embedder, lock_seconds, user=user)
 

@@ -152,12 +152,17 @@ def versions(folder: Path, current: int) -> list[int]:
 
 def log(folder: Path) -> list[Entry]:
     """The versions that are kept, newest first. Raises LibraryError (missing, damaged, newer_version)."""
-    pointer, _ = read_pointer(folder)
+    pointer, digest = read_pointer(folder)
     try:
         if pointer["schema"] == schema1.SCHEMA:
             return [Entry(pointer["version"], None, None, None, None, pointer["brands"], pointer["references"])]
-        numbers = versions(folder, int(pointer["version"]))
-        return [_entry(read_manifest(folder, pointer, number)) for number in reversed(numbers)]
+        found = []
+        for number in reversed(versions(folder, int(pointer["version"]))):
+            # a writer may have swept it since we looked
+            with contextlib.suppress(FileNotFoundError, UsageError):
+                found.append(_entry(read_manifest(folder, pointer, number)))
+        swept = not found and read_pointer(folder)[1] != digest
+        return log(folder) if swept else found
     except OSError as error:
         raise damaged(folder, f"{error.filename} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -5,18 +5,23 @@ Acme | ACME Corp | Acme Ltd
 name,aliases                            .csv, .tsv: with a header; aliases joined by bars; other columns are left out
 Acme,ACME Corp|Acme Ltd
 {"name": "Acme", "aliases": ["ACME"]}   .jsonl
+
+Lines end in any of the three ways that systems end them.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vision.errors import UsageError
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,9 @@ def _lines(path: Path) -> tuple[list[tuple[int, str]], list[BadLine]]:
     except OSError as error:
         raise UsageError("bad_option", f"cannot be read: {error.strerror}", path=str(path)) from None
     lines, bad = [], []
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, line in enumerate(_LINE_END.split(data.removeprefix(b"\xef\xbb\xbf")), 1):
         try:
-            lines.append((number, line.decode().rstrip("\r")))
+            lines.append((number, line.decode()))
         except UnicodeDecodeError:
             bad.append(BadLine(number, "not UTF-8"))
     return lines, bad
@@ -94,20 +99,35 @@ def _json(line: str) -> list[str] | str:
 
 
 def _csv(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[int, list[str] | str]]:
-    numbers = [number for number, _ in lines]
     dialect: Any = csv.excel_tab if path.suffix.lower() == ".tsv" else csv.excel
-    rows = csv.reader((line + "\n" for _, line in lines), dialect)
-    header = [column.strip().lower() for column in next(rows, [])]
+    try:
+        header, place = _row(lines, 0, dialect)
+    except csv.Error:
+        header, place = [], 0
+    header = [column.strip().lower() for column in header]
     if "name" not in header:
         raise UsageError("bad_option", f"no column 'name' in {header}", path=str(path), hint="name,aliases")
     name, also = header.index("name"), header.index("aliases") if "aliases" in header else None
-    last = rows.line_num
-    for row in rows:
-        number, last = numbers[last], rows.line_num  # a quoted name may have lines of its own
-        if not any(cell.strip() for cell in row):
+    while place < len(lines):
+        number = lines[place][0]
+        try:
+            row, after = _row(lines, place, dialect)
+        except csv.Error as error:  # the next lines may be good, those too that a stray quote took in
+            yield number, f"no CSV: {error}"
+            place += 1
             continue
-        if len(row) <= name or not row[name].strip():
-            yield number, "no name"
-            continue
+        names = row[name] if len(row) > name else ""
         aliases = row[also] if also is not None and len(row) > also else ""
-        yield number, [" ".join(row[name].split()), *(part.strip() for part in aliases.split("|") if part.strip())]
+        place = after
+        if "\n" in names + aliases:
+            yield number, f"a name that ends in line {lines[after - 1][0]}: is a quote missing?"
+        elif names.strip():
+            yield number, [" ".join(names.split()), *(part.strip() for part in aliases.split("|") if part.strip())]
+        elif any(cell.strip() for cell in row):
+            yield number, "no name"
+
+
+def _row(lines: Sequence[tuple[int, str]], start: int, dialect: Any) -> tuple[list[str], int]:
+    """The row that begins at a line, and where the next one does; a quoted cell may have lines of its own. Raises csv.Error."""
+    rows = csv.reader((lines[place][1] + "\n" for place in range(start, len(lines))), dialect, strict=True)
+    return next(rows, []), start + rows.line_num

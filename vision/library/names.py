@@ -34,16 +34,27 @@ _VARIANTS = frozenset((
 # fmt: on
 _YEAR = re.compile(r"(19|20)\d\d")
 
+_BETWEEN_WORDS = re.compile(r"[\s\-_/.·|,:;()]+")
+# Scripts whose letters stay the same without their accents. Elsewhere marks are letters too: ガ is not カ, टा is not टी.
+_ACCENTED = ("LATIN", "GREEK", "CYRILLIC")
+# The joiners that Persian and Hindi words have inside them: nothing is seen of them but how their neighbours are drawn.
+_JOINERS = dict.fromkeys((0x200C, 0x200D))
+
 
 def fold(name: str) -> str:
     """A name folded for comparison: case, accents, spaces and punctuation do not count; "+", "#", "&", "@" are spelled out.
 
-    "Häagen-Dazs" and "haagen dazs" are "haagendazs". Empty when nothing of the name is a letter or digit.
+    "Häagen-Dazs" and "haagen dazs" are "haagendazs". Accents are those of Latin, Greek and Cyrillic letters; marks of other
+    scripts stay. Empty when nothing of the name is a letter or digit.
     """
     if name.isascii():  # the same, 10 times as fast: a library has tens of thousands of names
         return name.lower().translate(_ASCII)
-    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold().translate(_SIGNS))
-    return "".join(c for c in text if c.isalnum())
+    return "".join(_words(name))
+
+
+def is_readable(text: str) -> bool:
+    """True when a text has no control characters, invisible joiners of letters left out of account."""
+    return text.translate(_JOINERS).isprintable()
 
 
 def storable(text: str | None) -> str | None:
@@ -53,9 +64,25 @@ def storable(text: str | None) -> str | None:
 
 def slugify(name: str) -> str:
     """A readable id of a name, its folded words joined by hyphens ("coca-cola"); without the hyphens it is `fold(name)`."""
+    return "-".join(_words(name))
+
+
+def _words(name: str) -> list[str]:
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold().translate(_SIGNS))
-    words = re.split(r"[\s\-_/.·|,:;()]+", text)
-    return "-".join(w for w in ("".join(c for c in word if c.isalnum()) for word in words) if w)
+    return [word for word in map(_letters, _BETWEEN_WORDS.split(text)) if word]
+
+
+def _letters(word: str) -> str:
+    """Letters and digits of a word that was taken apart (NFKD), together with the marks that make other letters of them."""
+    kept: list[str] = []
+    accented = True
+    for c in word:
+        if c.isalnum():
+            accented = not c.isalpha() or unicodedata.name(c, "").startswith(_ACCENTED)
+            kept.append(c)
+        elif not accented and unicodedata.category(c)[0] == "M" and "VARIATION" not in unicodedata.name(c, ""):
+            kept.append(c)
+    return unicodedata.normalize("NFKC", "".join(kept))
 
 
 def is_kin(name: str, brand: str) -> bool:

@@ -17,7 +17,6 @@ import json
 import mmap
 import os
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -257,15 +256,17 @@ class _Pictures:
         self.places: dict[str, Thumbnail] = {}
 
     def chunks(self, references: Sequence[Reference], state: State) -> Iterator[bytes]:
-        known: dict[bytes, tuple[int, int, int]] = {}
+        known: dict[tuple[bytes, int], tuple[int, int, int]] = {}
         offset, waiting = 0, bytearray()
         for r in references:
             if r.thumbnail is None:
                 continue
-            data = state.picture(r)
-            key = hashlib.sha256(data).digest()
+            blob, start, size, crc = r.thumbnail
+            # one that was altered stays as it is, with the CRC that tells so to who looks at it: no other write fails of it
+            data = bytes(state.blobs[blob][start : start + size])
+            key = hashlib.sha256(data).digest(), crc
             if key not in known:
-                known[key] = (offset, len(data), zlib.crc32(data))
+                known[key] = (offset, len(data), crc)
                 offset += len(data)
                 waiting += data
                 if len(waiting) >= CHUNK:

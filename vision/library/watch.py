@@ -22,15 +22,19 @@ def resolve_watch(library: Library, watch: str | Path | Sequence[str]) -> frozen
 
     watch: names or aliases; or a list that the library holds, by its name; or a file of names, one a line. A name of a list goes
     before a file of that name, a path that says where ("./list") is a file.
-    Raises UsageError (bad_option): no such list or file, a name that no brand has (each is told with its line), no names at all.
+    Raises UsageError (bad_option): no such list or file, a name that no brand has (each is told with its line), no names at all,
+    a list that an older version of this package left empty.
     """
     if isinstance(watch, str | Path):
         if isinstance(watch, str) and watch in library.watch_lists():
-            return library.watch_list(watch)
+            held = library.watch_list(watch)
+            if not held:
+                hint = f"vision library watch {watch} add BRAND..."
+                raise UsageError("bad_option", f"the watch-list {watch!r} names no brand", hint=hint)
+            return held
         path = Path(watch)
         if not path.is_file() and str(watch) == path.name:
-            held = ", ".join(library.watch_lists()) or "none"
-            hint = f"lists of the library: {held}"
+            hint = f"lists of the library: {', '.join(library.watch_lists()) or 'none'}"
             raise UsageError("bad_option", f"no watch-list and no file {os.fspath(watch)!r}", hint=hint)
         return _from_file(library, path)
     return _resolved(library, [(None, name) for name in watch], None)

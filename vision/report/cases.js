@@ -18,7 +18,8 @@
       const own = [...section.querySelectorAll(".card")];
       section.hidden = own.length > 0 && own.every((card) => card.hidden);
     }
-    count.textContent = shown === cards.length ? `${shown} cases` : `${shown} of ${cards.length} cases`;
+    const all = cards.length === 1 ? "1 case" : `${cards.length} cases`;
+    count.textContent = shown === cards.length ? all : `${shown} of ${all}`;
     none.hidden = shown > 0 || cards.length === 0;
   }
 
