@@ -32,7 +32,7 @@ def drawn(seed: int = 13, pictures: int = 36):
         return [float(v) for v in np.asarray(of) + rng.normal(0, by, 4)]
 
     for number in range(pictures):
-        image = f"images/{number % 5}/{number // 5}.jpg"
+        image = f"images/{number % 5}/{number // 5}.jpg" if number != 7 else "images/lonely.jpg"
         boxes = [
             {"box": box(), "kind": "logo" if rng.random() < 0.7 else "product", "brand": BRANDS[rng.integers(4)]}
             for _ in range(rng.integers(0, 6))

@@ -16,7 +16,7 @@ from vision.datasets import FORMATS
 from vision.datasets.classes import Meaning, default_meaning, read_map
 from vision.datasets.files import parse_xml, split_name
 from vision.datasets.jsonl import read_extra_boxes
-from vision.datasets.labelled import LabelledBox, LabelledPicture, read_set
+from vision.datasets.labelled import LabelledBox, LabelledPicture, read_names, read_set
 from vision.datasets.reading import read_any, tell_format
 from vision.datasets.writing import write_set
 from vision.errors import DatasetError, UsageError
@@ -576,3 +576,95 @@ def test_pixels_of_our_own_csv_are_never_taken_for_shares(tmp_path: Path) -> Non
     picture = LabelledPicture(tmp_path / "a.png", 64, 48, (tiny,), "set", False, frozenset({"logo"}))
     written = write_set([picture], tmp_path / "out", "csv")
     assert [b.box for p in read_set(written.files[0]) for b in p.boxes] == [tiny.box]
+
+
+def test_class_names_of_yaml_are_the_words_that_were_written(tmp_path):
+    """YAML takes On and Yes for true, 007 for 7 and ~ for nothing; brands were called so, and maps found no such class."""
+    picture_at(tmp_path / "images/a.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("".join(f"{number} 0.5 0.5 0.5 0.5\n" for number in range(4)))
+    for spelled in ("[On, Yes, 007, Null]", "{0: On, 1: Yes, 2: 007, 3: 'Null'}"):
+        (tmp_path / "data.yaml").write_text(f"path: ~\ntrain: images\nval: null\ntest:\nnames: {spelled}\n")
+        found = read_any(tmp_path / "data.yaml", strict=True)
+        assert found.names == ("On", "Yes", "007", "Null")
+        assert [b.label or b.brand for b in found.pictures[0].boxes] == list(found.names)
+    (tmp_path / "map.yaml").write_text("On: {kind: product, brand: 007}\nYes: {kind: logo, brand: null}\n")
+    assert read_map(tmp_path / "map.yaml") == {"On": Meaning("product", "007"), "Yes": Meaning("logo")}
+    (tmp_path / "data.yaml").write_text(f"train: images\nnames:\n  ? {'9' * 5000}\n  : Nike\n")
+    with pytest.raises(DatasetError, match="is no class"):
+        read_any(tmp_path / "data.yaml")
+
+
+def test_shares_a_little_beyond_the_edge_are_still_shares(tmp_path):
+    """One edge of 1.0005 made pixels of a whole file."""
+    picture_at(tmp_path / "a.jpg")
+    header = "image,width,height,xmin,ymin,xmax,ymax,class\n"
+    for edge, wide in (("1.0005", 64), ("2", 1)):
+        (tmp_path / "a.csv").write_text(f"{header}a.jpg,64,48,0,0,1,.5,A\na.jpg,64,48,.5,.5,{edge},1,A\n")
+        assert read_any(tmp_path / "a.csv").pictures[0].boxes[0].box[2] == wide
+
+
+def test_a_csv_that_breaks_off_is_told_or_is_none_of_ours(tmp_path):
+    """A field of more than 131,072 characters in any CSV of a folder was a traceback."""
+    bad = "x" * 131_073
+    (tmp_path / "notes.csv").write_text(f"{bad},text\n")
+    with pytest.raises(DatasetError, match="no labels of any format"):
+        read_any(tmp_path)
+    with pytest.raises(DatasetError, match="line 1: no CSV"):
+        read_any(tmp_path / "notes.csv")
+    (tmp_path / "ours.csv").write_text(f"image,xmin,ymin,xmax,ymax,class\na.jpg,1,2,3,4,{bad}\n")
+    (fault,) = read_any(tmp_path).faults
+    assert (Path(fault.path).name, fault.message[:20]) == ("ours.csv", "no CSV from here on:")
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco", "csv"])
+def test_a_split_of_a_row_is_chosen_by_any_of_its_spellings(format, tmp_path):
+    """A row of the split "Validation" was in none that could be named."""
+    picture_at(tmp_path / "a.jpg")
+    row = {"image": "a.jpg", "width": 64, "height": 48, "split": "Validation"}
+    rows = {
+        "jsonl": json.dumps(row | {"boxes": []}),
+        "coco": json.dumps({"images": [row | {"id": 1, "file_name": "a.jpg"}]}),
+        "csv": "image,width,height,xmin,ymin,xmax,ymax,class,split\na.jpg,64,48,1,2,3,4,A,Validation\n",
+    }
+    (tmp_path / "truth").write_text(rows[format])
+    for spelled in ("Validation", "val", "valid"):
+        assert [p.split for p in read_any(f"{tmp_path}/truth#{spelled}", format=format).pictures] == ["val"]
+
+
+def test_a_list_of_brands_that_is_no_utf8_is_told(tmp_path):
+    (tmp_path / "brands.txt").write_bytes("Nestlé\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="no UTF-8") as caught:
+        read_names(str(tmp_path / "brands.txt"))
+    assert (caught.value.code, caught.value.path) == ("bad_label", str(tmp_path / "brands.txt"))
+
+
+@pytest.mark.parametrize("images", ["copy", "link"])
+def test_only_pictures_are_brought_into_a_new_set(images, photos, tmp_path):
+    """Labels of strangers that named /etc/passwd had it copied among the pictures."""
+    (tmp_path / "secret").write_text("root:x:0:0")
+    (tmp_path / "set").mkdir()
+    files = ("../secret", str(photos[0]))
+    entries = [{"id": n, "file_name": file, "width": WIDE, "height": HIGH} for n, file in enumerate(files)]
+    (tmp_path / "set/a.json").write_text(json.dumps({"images": entries}))
+    pictures = read_any(tmp_path / "set/a.json").pictures
+    for format in FORMATS:
+        written = write_set(pictures, tmp_path / format, format, images=images)
+        assert written.pictures == 1
+        assert [(Path(f.path).name, f.message) for f in written.faults] == [
+            ("secret", "this is no picture that is known here")
+        ]
+        assert not list((tmp_path / format).rglob("secret*"))
+    with pytest.raises(DatasetError, match="no picture"):
+        write_set(pictures, tmp_path / "strict", "coco", images=images, strict=True)
+
+
+def test_what_csv_holds_comes_back_and_the_rest_is_told(photos, tmp_path):
+    """A carriage return ended the line, and a lone surrogate the writing, with half a folder left."""
+    brands = ["Ni\rke", 'Ad\ni"das', "Pu\udcffma"]
+    boxes = tuple(LabelledBox((1, 2, 30, 40), "logo", brand) for brand in brands)
+    picture = LabelledPicture(photos[0], WIDE, HIGH, boxes, "set", False, frozenset(), None)
+    written = write_set([picture], tmp_path / "out", "csv")
+    assert written.lost == {"names with characters that UTF-8 cannot hold": 1}
+    found = read_any(tmp_path / "out", strict=True)
+    assert [b.brand for p in found.pictures for b in p.boxes] == [*brands[:2], "Pu\\udcffma"]

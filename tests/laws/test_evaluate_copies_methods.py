@@ -338,3 +338,11 @@ def test_what_went_wrong_is_written_as_rows_and_as_pictures(evaluation, tmp_path
     evaluation.false, evaluation.missed = [], []
     write_copies(evaluation, out)  # a better run leaves no picture of an older one
     assert not (out / "false.jpg").exists() and not (out / "missed.jpg").exists()
+
+
+def test_figures_of_files_whose_names_are_no_text_are_written(evaluation, tmp_path):
+    """A command with such a name was an error, after hours of measuring."""
+    pytest.importorskip("matplotlib")
+    evaluation.figures["command"] = "vision evaluate copies \udcff"
+    write_copies(evaluation, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "figures.json").read_text())["command"] == evaluation.figures["command"]

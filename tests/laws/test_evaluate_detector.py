@@ -14,9 +14,9 @@ from PIL import Image
 
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.boxes import Judged, ap, as_boxes, best_f1, box_figures, covered, precision_of
-from vision.evaluate.truth import EVERY_LOGO, UNBOXED_IGNORED, read_results, read_targets, row_of, see
+from vision.evaluate.truth import EVERY_LOGO, UNBOXED_IGNORED, Target, read_results, read_targets, row_of, see
 from vision.report.rows import read_rows, write_row
-from vision.values import Detections, Finding, Result
+from vision.values import Detections, Failure, Finding, Result
 
 pytest.importorskip("faster_coco_eval")
 pytest.importorskip("matplotlib")
@@ -144,6 +144,25 @@ def test_reports_on_photos_are_counted_at_the_operating_point(tmp_path: Path) ->
         photo_figures([], "logo", 0.5)
 
 
+def test_only_rows_of_the_photos_count_as_photos(truth: Path, tmp_path: Path) -> None:
+    """One file with the rows of all: those of the set were counted as photographs too."""
+    (folder := tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png", "torn.jpg"):
+        (folder / name).write_bytes(truth.with_name("a.png").read_bytes() if name != "torn.jpg" else b"none")
+    found = Finding("logo", (20.0, 20.0, 100.0, 100.0), 0.9, "unknown", None, None, 0.0)
+    rows = [Result(f"{tmp_path.name}/{n}", None, 200, 100, "ok", None, (found,)) for n in ("a.png", "c.png")]
+    rows += [Result(f"{tmp_path.name}/photos/{n}.png", None, 200, 100, "ok") for n in "ab"]
+    rows += [Result("photos/torn.jpg", None, None, None, "failed", Failure("not_an_image", "no picture"))]
+    (tmp_path / "results.jsonl").write_bytes(b"".join(write_row(row) for row in rows))
+    given = {"results": tmp_path / "results.jsonl", "kinds": ("logo",), "score": 0.5}
+    photos = evaluate_detector([truth], tmp_path / "out", photos=folder, **given).figures["photos"]["logo"]
+    assert (photos["pictures"], photos["failed"], photos["boxes_a_picture"]) == (2, 1, 0)
+    folder.rename(tmp_path / "other")
+    with pytest.raises(DatasetError, match="no rows of the pictures") as caught:
+        evaluate_detector([truth], tmp_path / "out", photos=tmp_path / "other", **given)
+    assert caught.value.code == "missing"
+
+
 def test_sets_of_one_name_are_told_apart() -> None:
     given = [Path("a/dev.jsonl"), Path("b/a/dev.jsonl"), Path("b/data.yaml#val"), Path("b/data.yaml#test")]
     assert set_names(given) == ["a-dev", "a-dev-2", "b-data-val", "b-data-test"]
@@ -257,7 +276,42 @@ def test_rows_belong_to_the_picture_whose_path_they_end_with(tmp_path: Path) -> 
     (tmp_path / "dev.jsonl").write_text(text, encoding="utf-8")
     results = read_results(tmp_path / "results.jsonl")
     found = [row_of(target, results) for target in read_targets(tmp_path / "dev.jsonl")]
-    assert [r and r.path for r in found] == ["scan/images/a.png", "scan/other/a.png", None]
+    assert [r and r.path for r in found] == ["scan/images/a.png", None, None]
+
+
+@pytest.mark.parametrize(
+    ("image", "rows", "row"),
+    [
+        ("nike/1.png", ["set/archive/nike/1.png", "set/nike/1.png"], "set/nike/1.png"),  # both end as the image does
+        ("nike/1.png", ["set/nike/1.png", "nike/1.png"], "nike/1.png"),
+        ("../nike/1.png", ["/data/set/nike/1.png", "/data/nike/1.png"], "/data/nike/1.png"),
+        ("pictures/nike/1.png", ["adidas/1.png", "nike/1.png"], "nike/1.png"),
+        ("nike/1.png", ["copy/1.png"], "copy/1.png"),  # the only one of that name
+        ("nike/1.png", ["adidas/1.png", "puma/1.png"], None),
+        ("nike/1.png", ["one/nike/1.png", "other/nike/1.png"], None),
+    ],
+)
+def test_no_picture_is_judged_by_the_row_of_another(image: str, rows: list[str], row: str | None) -> None:
+    """The first row whose path ended alike was taken, and else the first with the file name."""
+    found = row_of(
+        Target(Path("/data/set") / image, image, 9, 9, {}), {"1.png": [Result(r, None, 9, 9, "ok") for r in rows]}
+    )
+    assert (found and found.path) == row
+
+
+def test_a_picture_whose_own_row_failed_takes_no_other(tmp_path: Path) -> None:
+    failed = Result("set/nike/1.png", None, None, None, "failed", Failure("truncated", "the file ends early"))
+    target = Target(tmp_path / "set/nike/1.png", "nike/1.png", 9, 9, {})
+    assert row_of(target, {"1.png": [Result("set/puma/1.png", None, 9, 9, "ok"), failed]}) is None
+
+
+def test_extra_boxes_are_found_in_folders_with_a_hash_sign(tmp_path: Path) -> None:
+    """The path was cut at the sign, and the file beside the labels passed over."""
+    (folder := tmp_path / "logos #2").mkdir()
+    looked_at(folder, {"extra": [SYMBOL]})
+    for data in (folder, folder / "dev.jsonl"):
+        (target,) = read_targets(data)
+        assert list(target.truths["logo"]) == ["boxed", UNBOXED_IGNORED, EVERY_LOGO]
 
 
 # --- laws over drawn pictures -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.figures import plain
+from vision.evaluate.recognition.claims import read_truths
 from vision.evaluate.recognition.report import tables, write_recognition
 from vision.evaluate.recognition.run import POOLED, SECTIONS, Options, evaluate_recognition, rankers_of
 from vision.library import Library
@@ -151,6 +152,30 @@ def test_everything_is_written_and_the_sheet_begins_with_the_surest_mistake(whol
     with (tmp_path / "by_brand.csv").open(encoding="utf-8", newline="") as file:
         taken = {(r["set"], r["brand"]): r["taken_for"] for r in csv.DictReader(file)}
     assert taken[next(n for n in figures["sets"] if n.endswith("more")), "Sony"] == ""
+
+
+def test_figures_of_sets_whose_names_are_no_text_are_written(recogniser, data, tmp_path):
+    """A command or brand with a lone surrogate was an error, after hours of measuring."""
+    found = run(recogniser, data[:1], sections=["top1"])
+    (name,) = set(found.figures["sections"]["top1"]) - {POOLED}
+    by_brand = found.figures["sections"]["top1"][name]["vision"]["by_brand"]
+    by_brand["Acme \udcff"] = by_brand.pop("Acme")
+    found.figures["command"] = "vision evaluate recognition \udcff"
+    write_recognition(found, recogniser.library, tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="ascii"))
+    assert figures["command"] == found.figures["command"]
+    assert f"{name},vision,Acme \\udcff," in (tmp_path / "by_brand.csv").read_text(encoding="utf-8")
+
+
+def test_logos_found_later_count_in_folders_with_a_hash_sign(tmp_path):
+    """The path was cut at the sign, and the file beside the labels passed over."""
+    (folder := tmp_path / "logos #2").mkdir()
+    row = {"image": "a.png", "width": 9, "height": 9, "boxes": [{"box": [0, 0, 4, 4], "kind": "logo", "brand": "Acme"}]}
+    (folder / "dev.jsonl").write_text(json.dumps(row) + "\n")
+    later = {"image": "a.png", "extra": [{"box": [5, 5, 9, 9], "brand": "Sony"}]}
+    (folder / "extra_boxes.jsonl").write_text(json.dumps(later) + "\n")
+    (truth,) = read_truths(folder / "dev.jsonl")
+    assert truth.keys == ("acme", "sony")
 
 
 def test_the_same_seed_gives_the_same_figures_and_shaken_boxes_others(recogniser, data):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vision.datasets.files import read_yaml, shown
+from vision.datasets.files import YAML_NULL, read_yaml, shown
 from vision.datasets.labelled import LabelledBox, brand_key
 from vision.errors import DatasetError
 
@@ -95,6 +95,7 @@ def read_map(path: Path) -> dict[str, Meaning]:
 def _meaning(value: Any, name: str, path: Path) -> Meaning:
     entry: Mapping[Any, Any] = value if isinstance(value, Mapping) else {"kind": value}
     kind, brand = entry.get("kind"), entry.get("brand")
+    brand = None if brand in YAML_NULL else brand
     if kind not in (*LABELLED_KINDS, "drop") or not isinstance(brand, str | None) or set(entry) - {"kind", "brand"}:
         raise DatasetError(
             "bad_label",
@@ -102,4 +103,4 @@ def _meaning(value: Any, name: str, path: Path) -> Meaning:
             path=str(path),
             hint="{kind: logo, product or drop, brand: a name}, or the kind alone",
         )
-    return Meaning(None if kind == "drop" else kind, brand or None)
+    return Meaning(None if kind == "drop" else kind, brand)

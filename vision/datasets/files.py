@@ -18,6 +18,10 @@ from vision.images.find import NOT_PICTURES
 DEEPEST_XML = 64
 # No picture has a side of so many pixels, and arithmetic with boxes beyond it overflows.
 FARTHEST = 10_000_000
+# Edges a little outside are rounding, cut off by everyone who reads shares of a picture; pixels are a mistake.
+SLACK = 0.01
+# What means nothing in YAML.
+YAML_NULL = ("", "~", "null", "Null", "NULL")
 
 SPLITS = {
     "train": "train",
@@ -95,20 +99,24 @@ def parse_json(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping from a YAML file, plain types only. Raises DatasetError (missing, bad_label), BackendError (package_missing)."""
+    """A mapping from a YAML file: mappings, lists and strings as they were written, "On", "007" and `YAML_NULL` too.
+
+    Raises DatasetError (missing, bad_label), BackendError (package_missing).
+    """
     try:
         import yaml
     except ImportError:
         raise package_missing("PyYAML", "evaluate") from None
     try:
-        found = yaml.safe_load(read_text(path))
+        # strings, lists and mappings, whatever a tag asks for
+        found = yaml.load(read_text(path), Loader=yaml.BaseLoader)  # noqa: S506
     except yaml.YAMLError as error:
         raise DatasetError("bad_label", f"no valid YAML: {' '.join(str(error).split())}", path=str(path)) from None
     except (RecursionError, ValueError) as error:
         raise DatasetError("bad_label", f"no valid YAML: {error}", path=str(path)) from None
-    if not isinstance(found, dict) or not all(isinstance(key, str | int) for key in found):
+    if not isinstance(found, dict):
         raise DatasetError("bad_label", "a mapping is expected", path=str(path))
-    return {str(key): value for key, value in found.items()}
+    return found
 
 
 def parse_xml(content: bytes) -> tuple[Element, dict[Element, int]]:

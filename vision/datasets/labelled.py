@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vision.datasets.files import unreadable
 from vision.errors import DatasetError
 from vision.values import Box
 
@@ -84,13 +85,15 @@ def brands_of(picture: LabelledPicture) -> list[str]:
 
 
 def read_names(path: str | None) -> tuple[str, ...]:
-    """The lines of a list of brand names; empty when no list is named. Raises DatasetError (missing)."""
+    """The lines of a list of brand names; empty when no list is named. Raises DatasetError (missing, bad_label)."""
     if not path:
         return ()
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DatasetError("missing", "no list of brands to leave out", path=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(error, Path(path)) from None
     return tuple(line.strip() for line in lines if line.strip())
 
 

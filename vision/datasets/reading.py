@@ -52,7 +52,7 @@ def read_any(
     left out. extra_boxes: with those beside a jsonl file.
     Raises DatasetError (missing, bad_label), UsageError (bad_option), BackendError (package_missing) for YAML without PyYAML.
     """
-    place, split = _split_chosen(Path(path))
+    place, split = split_chosen(Path(path))
     if not place.exists():
         raise DatasetError("missing", "no such set", path=str(place))
     if format is not None and format not in FORMATS:
@@ -70,6 +70,8 @@ def read_any(
         pictures = table.read(place, intake)
     else:
         pictures = jsonl.read(place, intake, extra_boxes=extra_boxes)
+    # "Validation" in a row is the split that `PATH#validation` chooses
+    pictures = [replace(p, split=p.split and SPLITS.get(p.split.casefold(), p.split)) for p in pictures]
     if split is not None:
         known = sorted({p.split for p in pictures if p.split})
         pictures = [p for p in pictures if p.split == split]
@@ -124,7 +126,7 @@ def tell_format(path: Path) -> str:
     return formats[0]
 
 
-def _split_chosen(path: Path) -> tuple[Path, str | None]:
+def split_chosen(path: Path) -> tuple[Path, str | None]:
     """`data.yaml#train` taken apart. A file that is really called that way is meant itself."""
     stem, mark, split = path.name.rpartition("#")
     if not mark or path.exists() or not stem or not split:

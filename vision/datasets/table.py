@@ -8,13 +8,14 @@ A row without numbers is a picture that shows nothing. Comma, semicolon and tabu
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, find_file, number, split_name, unreadable
+from vision.datasets.files import SLACK, SPLITS, find_file, number, split_name, unreadable
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError
@@ -49,6 +50,7 @@ COLUMNS = (
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _SIDES = ("x", "y", "w", "h")
 _HEADERLESS = ("image", "xmin", "ymin", "xmax", "ymax", "class")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ def files_of(folder: Path) -> list[Path]:
 def _looks_right(path: Path) -> bool:
     try:
         next(_rows(path), None)
+    except csv.Error:
+        return True  # below headers that are ours: reading says so
     except (DatasetError, ValueError):
         return False
     return True
@@ -116,7 +120,6 @@ def _read_file(file: Path, intake: Intake) -> Iterator[LabelledPicture]:
             if box is not None:
                 boxes.append(box)
         exhaustive = _flag(picture.first, "exhaustive")
-        own = picture.first.get("split", "")
         yield LabelledPicture(
             path=path,
             width=width,
@@ -125,7 +128,7 @@ def _read_file(file: Path, intake: Intake) -> Iterator[LabelledPicture]:
             source=root.name,
             looked_at=exhaustive or _flag(picture.first, "looked_at"),
             kinds=frozenset(),
-            split=(SPLITS.get(own.casefold(), own) or split),
+            split=picture.first.get("split") or split,
             exhaustive=exhaustive,
         )
 
@@ -133,13 +136,13 @@ def _read_file(file: Path, intake: Intake) -> Iterator[LabelledPicture]:
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """("line 2", values by column). Raises DatasetError (missing; bad_label for headers that name no boxes), csv.Error."""
     line = 1
+    columns: Mapping[str, int] | None = None
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             head = opened.readline()
             opened.seek(0)
             delimiter = max(",;\t", key=head.count)
             reader = csv.reader(opened, delimiter=delimiter)
-            columns: Mapping[str, int] | None = None
             for values in reader:
                 where, line = f"line {line}", reader.line_num + 1
                 if not any(value.strip() for value in values):
@@ -149,6 +152,10 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
                     if is_header:
                         continue
                 yield where, {name: values[at] for name, at in columns.items() if at < len(values)}
+    except csv.Error as error:
+        if columns is None:
+            raise DatasetError("bad_label", f"line {line}: no CSV: {error}", path=str(file)) from None
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(error, file, after_line=line - 1) from None
 
@@ -185,7 +192,7 @@ def _numbers_or_empty(values: Iterable[str]) -> bool:
 
 
 def _are_shares(pictures: Iterable[_Row]) -> bool:
-    """Whether all edges of a file lie in [0, 1]: as pixels they would be one pixel's boxes."""
+    """Whether all edges of a file lie in [0, 1], but for rounding: as pixels they would be one pixel's boxes."""
     some = False
     for picture in pictures:
         for _, row in picture.labels:
@@ -193,7 +200,7 @@ def _are_shares(pictures: Iterable[_Row]) -> bool:
                 values = [number(row.get(c, "")) for c in (_CORNERS if _CORNERS[0] in row else _SIDES)]
             except ValueError:
                 continue
-            if min(values) < 0 or max(values) > 1:
+            if min(values) < -SLACK or max(values) > 1 + SLACK:
                 return False
             some = True
     return some
@@ -233,23 +240,30 @@ def _find(file: Path, name: str, split: str | None) -> Path:
     return find_file(folders, name, ("", ".jpg")) or file.parent / name
 
 
-def write(path: Path, pictures: Iterable[tuple[str, LabelledPicture]], naming: str) -> None:
-    """Write one file with `COLUMNS`. pictures: (image, picture), image relative to the file."""
-    with path.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n", restval="")
+def write(path: Path, pictures: Iterable[tuple[str, LabelledPicture]], naming: str) -> int:
+    """Write one file with `COLUMNS`. pictures: (image, picture), image relative to the file.
+
+    Lone surrogates are spelled `\\udcXX`, since UTF-8 cannot hold them; gives the number of pictures with such names.
+    """
+    changed = 0
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
+        # lines end in \r\n: before Python 3.13 a \r in a name is quoted only where it ends lines too
+        writer = csv.DictWriter(opened, COLUMNS, restval="")
         writer.writeheader()
         for image, picture in pictures:
             common: dict[str, Any] = {"image": image, "width": picture.width, "height": picture.height}
             common["split"] = picture.split or ""
             for flag in ("exhaustive", "looked_at"):
                 common[flag] = "true" if getattr(picture, flag) else ""
-            if not picture.boxes:
-                writer.writerow(common)
+            rows = [] if picture.boxes else [common]
             for box in picture.boxes:
                 edges = (int(edge) if edge == int(edge) else repr(float(edge)) for edge in box.box)
-                writer.writerow(
+                rows.append(
                     common
                     | dict(zip(_CORNERS, edges, strict=True))
                     | {"class": class_name(box, naming), "kind": box.kind, "brand": box.brand, "label": box.label}
                     | {flag: "true" for flag in ("ignore", "extra") if getattr(box, flag)}
                 )
+            writer.writerows(rows)
+            changed += any(_SURROGATE.search(str(value)) for row in rows for value in row.values())
+    return changed

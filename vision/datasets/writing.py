@@ -18,7 +18,8 @@ from vision.datasets import FORMATS, IMAGES, NAMINGS, coco, jsonl, table, voc, y
 from vision.datasets.classes import class_name, default_meaning, label_of
 from vision.datasets.intake import Fault
 from vision.datasets.labelled import LabelledPicture
-from vision.errors import DatasetError, UsageError
+from vision.errors import DatasetError, PictureError, UsageError
+from vision.images.formats import HEAD_BYTES, recognise
 
 _LONGEST_NAME = 120
 _SPLITS_RENAMED = "pictures are in a split of another name, since no file can be called like theirs"
@@ -50,8 +51,10 @@ def write_set(
 
     naming: what the classes are, "label" (the source's own, else the brand, else the kind), "kind" or "brand". images: "copy",
     "link" (hard links, copies across disks) or "leave" them where they are. names: classes to begin with, in this order.
-    A picture that is not there is a fault, and left out; with strict, an error.
-    Raises UsageError (bad_option) for a folder that is not empty or options that do not go together, DatasetError (missing).
+    A picture that is not there is a fault, and left out, and so is a file to copy or link that begins like no picture: labels of
+    strangers may name any. With strict, an error.
+    Raises UsageError (bad_option) for a folder that is not empty or options that do not go together, DatasetError (missing,
+    bad_label).
     """
     _check(out, format, naming, images)
     if format == "yolo":
@@ -64,11 +67,12 @@ def write_set(
     for picture in pictures:
         try:
             placed.append((_place(picture, out, format, images, names_taken, lost), picture))
-        except OSError as error:
-            fault = Fault(str(picture.path), "", error.strerror or str(error))
+        except (OSError, PictureError) as error:
+            code = "missing" if isinstance(error, OSError) else "bad_label"
+            message = (error.strerror if isinstance(error, OSError) else error.message) or str(error)
             if strict:
-                raise DatasetError("missing", fault.message, path=fault.path) from None
-            faults.append(fault)
+                raise DatasetError(code, message, path=str(picture.path)) from None
+            faults.append(Fault(str(picture.path), "", message))
     kept = [picture for _, picture in placed]
     classes = _classes(kept, naming, names)
     lost.update(_losses(kept, format, naming))
@@ -110,12 +114,14 @@ class _Names:
 
 
 def _place(picture: LabelledPicture, out: Path, format: str, images: str, taken: _Names, lost: Counter[str]) -> str:
-    """Bring a picture to its place; its name as the labels are to have it."""
+    """Bring a picture to its place; its name as the labels are to have it. Raises OSError, PictureError."""
     if not picture.path.is_file():
         raise FileNotFoundError(2, "no such picture")
     if images == "leave":
         base = out / "annotations" if format == "coco" else out
         return Path(os.path.relpath(picture.path, base)).as_posix()
+    with picture.path.open("rb") as file:
+        recognise(file.read(HEAD_BYTES))
     folder = PurePosixPath({"voc": "JPEGImages"}.get(format, "images"))
     if format == "yolo":
         folder /= _split_folder(picture.split)
@@ -204,7 +210,7 @@ def _csv(out: Path, placed: _Placed, classes: list[str], naming: str, lost: Coun
     files, names = [], _Names()
     for split, group in _by_split(placed).items():
         files.append(out / f"{names.free(_safe(split or 'truth'))}.csv")
-        table.write(files[-1], group, naming)
+        lost["names with characters that UTF-8 cannot hold"] += table.write(files[-1], group, naming)
     return files
 
 

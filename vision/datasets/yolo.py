@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 
 from vision.datasets.classes import class_name
-from vision.datasets.files import SPLITS, find_file, is_picture, number, read_text, read_yaml, shown, split_name
+from vision.datasets.files import (
+    SLACK,
+    SPLITS,
+    YAML_NULL,
+    find_file,
+    is_picture,
+    number,
+    read_text,
+    read_yaml,
+    shown,
+    split_name,
+)
 from vision.datasets.intake import Intake
 from vision.datasets.labelled import LabelledBox, LabelledPicture
 from vision.errors import DatasetError, package_missing
@@ -24,8 +35,6 @@ _NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt", "_darknet.label
 _NOT_LABELS = frozenset({"classes.txt", "README.txt", "README.dataset.txt", "README.roboflow.txt", "notes.txt"})
 # Keys of data.yaml that name no split, whatever stands there.
 _NOT_SPLITS = frozenset({"path", "names", "nc", "download", "yaml_file", "roboflow", "channels"})
-# Edges a little outside are rounding, cut off by everyone who reads YOLO; pixels are a mistake.
-_SLACK = 0.01
 
 
 def yaml_of(folder: Path) -> Path | None:
@@ -141,7 +150,7 @@ def _corners(values: list[float], size: tuple[int, int], keypoints: bool, intake
         intake.note("outlines became their boxes")
     else:
         raise ValueError(f"{len(values) + 1} columns: a box has 5, an outline of n points 1 + 2 n")
-    if min(edges) < -_SLACK or max(edges) > 1 + _SLACK:
+    if min(edges) < -SLACK or max(edges) > 1 + SLACK:
         raise ValueError(f"edges {[round(edge, 3) for edge in edges]} are no shares of the picture")
     return [edge * side for edge, side in zip(edges, (width, height, width, height), strict=True)]
 
@@ -154,10 +163,13 @@ def _names(file: Path, settings: Mapping[str, Any]) -> dict[int, str]:
         raise DatasetError("bad_label", f"names {shown(given)} is no list of classes", path=str(file))
     names: dict[int, str] = {}
     for key, name in given.items():
-        number_given = isinstance(key, int) or (isinstance(key, str) and key.isdecimal())
-        if not number_given or not isinstance(name, str | int | float):
+        try:
+            index = int(key)
+        except ValueError:
+            index = -1
+        if index < 0 or not isinstance(name, str):
             raise DatasetError("bad_label", f"names: {shown(key)}: {shown(name)} is no class", path=str(file))
-        names[int(key)] = str(name)
+        names[index] = name
     return dict(sorted(names.items()))
 
 
@@ -172,12 +184,12 @@ def _names_beside(folder: Path) -> dict[int, str]:
 def _listed(file: Path, settings: Mapping[str, Any], intake: Intake) -> Iterator[tuple[str | None, list[Path]]]:
     """(split, pictures) of each split that a data.yaml names."""
     base = settings.get("path", "")
-    if not isinstance(base, str | None):
+    if not isinstance(base, str):
         raise DatasetError("bad_label", f"path {shown(base)} is no folder", path=str(file))
-    roots = [file.parent / (base or ""), file.parent]
+    roots = [file.parent / ("" if base in YAML_NULL else base), file.parent]
     for key, value in settings.items():
         split = split_name(key)
-        if key in _NOT_SPLITS or value in (None, "", []):
+        if key in _NOT_SPLITS or value in (*YAML_NULL, []):
             continue
         for entry in value if isinstance(value, list) else [value]:
             if not isinstance(entry, str):

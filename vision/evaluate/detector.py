@@ -43,12 +43,13 @@ from vision.evaluate.truth import (
     read_results,
     read_targets,
     row_of,
+    rows_of,
     see,
 )
 from vision.evaluate.worst import Mistakes, count_reasons, find_mistakes, write_worst
 from vision.images import read_picture
 from vision.images.find import Finder
-from vision.report.rows import read_rows, write_row
+from vision.report.rows import write_row
 from vision.scan import batches, in_order
 from vision.values import Box, Detections, Failure, Finding, Picture, Result
 from vision.weights import write_atomically
@@ -161,11 +162,12 @@ def evaluate_detector(
         figures[POOLED][kind] = kind_figures(pooled, point) if len(own) > 1 else sets[next(iter(own))][kind]
     curves: dict[str, Figures] = {}
     if photos is not None:
+        shown = _photo_rows(photos, photo_rows)
         for kind in kinds:
             point = figures["operating_point"].get(kind, points.get(kind))
             if point is None:
                 raise UsageError("bad_option", "no operating point for photos", hint="--score")
-            curves[kind] = photo_figures(list(read_rows(photo_rows)), kind, point)
+            curves[kind] = photo_figures(shown, kind, point)
             figures["operating_point"][kind] = point
         figures[PHOTOS] = {"data": photos.as_posix(), **curves}
     mistakes = {k: find_mistakes(own, figures["operating_point"][k]) for k, own in judged.items()}
@@ -356,6 +358,22 @@ def _judge(source: Source, kinds: Sequence[str]) -> dict[str, list[Seen]]:
         for kind in kinds
         if len(kinds) == 1 or is_boxed(source.targets, kind)
     }
+
+
+def _photo_rows(photos: Path, path: Path) -> list[Result]:
+    """The rows of the pictures in `photos`; the file may hold those of sets too. Raises DatasetError (missing, bad_row)."""
+    results = read_results(path)
+    rows: dict[str, Result] = {}
+    for photo in Finder([str(photos)]):
+        if photo.file is None:
+            continue
+        ending = Path(photo.path).parts  # with the folder's name: a picture of a set may have the file name
+        own = rows_of(photo.file, photo.path, results)
+        rows |= {r.path: r for r in own if Path(r.path).parts[-len(ending) :] == ending}
+    if not rows:
+        hint = "a row belongs to a picture when its path ends with the picture's, the folder's name included"
+        raise DatasetError("missing", f"no rows of the pictures in {photos}", path=str(path), hint=hint)
+    return list(rows.values())
 
 
 def _write_table(path: Path, figures: Figures) -> None:

@@ -7,8 +7,10 @@ sure ones are to be found too. There a mark may be boxed in several ways: the sy
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from vision.datasets.jsonl import read_extra_boxes
 from vision.datasets.labelled import LabelledPicture, brand_key, read_set
+from vision.datasets.reading import split_chosen
 from vision.evaluate.boxes import Ranked, as_boxes, rank
 from vision.evaluate.metrics import Floats
 from vision.geometry import Boxes, iou
@@ -75,7 +78,7 @@ class Seen:
 def read_targets(path: Path) -> list[Target]:
     """The pictures of a set in its order. Raises DatasetError (missing, bad_label, leaking_split)."""
     pictures = read_set(path, extra_boxes=False)
-    root = Path(str(path).partition("#")[0])
+    root, _ = split_chosen(path)
     root = root if root.is_dir() else root.parent
     again = read_extra_boxes(root)
     targets = []
@@ -139,11 +142,28 @@ def read_results(path: Path) -> dict[str, list[Result]]:
 
 
 def row_of(target: Target, results: Mapping[str, Sequence[Result]]) -> Result | None:
-    """The row whose path ends as the target's does, else one with its file name; null when none was read."""
-    ending = Path(target.image).parts
-    named = results.get(ending[-1], [])
-    same = [r for r in named if Path(r.path).parts[-len(ending) :] == ending] or named
-    return next((r for r in same if r.status == "ok"), None)
+    """The row of a target, by `rows_of`; null when it was not read."""
+    return next((r for r in rows_of(target.path, target.image, results) if r.status == "ok"), None)
+
+
+def rows_of(path: Path, image: str, results: Mapping[str, Sequence[Result]]) -> list[Result]:
+    """The rows of one picture: those of its own path, else of the path that has the longest ending in common with it.
+
+    image: its path as the set, or the scan, has it. A file name alone is enough where only one path has it. No rows where several
+    paths fit equally: better a picture that was not read than one that is judged by what another shows.
+    """
+    named = results.get(path.name, [])
+    own = Path(os.path.normpath(path.absolute()))  # sets may name pictures by "../"
+    by_ending: dict[int, list[Result]] = {}
+    for row in [r for r in named if r.path in (str(path), image)] or named:
+        by_ending.setdefault(_in_common(own, Path(row.path)), []).append(row)
+    best = by_ending[max(by_ending)] if by_ending else []
+    return best if len({r.path for r in best}) == 1 else []
+
+
+def _in_common(one: Path, other: Path) -> int:
+    """How many parts the ends of two paths have in common."""
+    return sum(takewhile(bool, (a == b for a, b in zip(one.parts[::-1], other.parts[::-1], strict=False))))
 
 
 def see(target: Target, row: Result | None, kind: str) -> Seen:

@@ -46,7 +46,7 @@ def write_copies(evaluation: Evaluation, out: Path) -> None:
     require_matplotlib()
     out.mkdir(parents=True, exist_ok=True)
     figures = plain(evaluation.figures)
-    write_atomically(out / "figures.json", (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(out / "figures.json", (json.dumps(figures, indent=1) + "\n").encode())
     _write_csv(out / "figures.csv", figures)
     for name, claims in evaluation.claims.items():
         write_claims(out / "claims" / f"{name}.jsonl", claims)

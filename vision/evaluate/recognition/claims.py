@@ -16,6 +16,7 @@ import numpy as np
 
 from vision.datasets.jsonl import read_extra_boxes
 from vision.datasets.labelled import LabelledPicture, brand_key, read_set
+from vision.datasets.reading import split_chosen
 from vision.errors import DatasetError
 from vision.evaluate import metrics
 from vision.evaluate.boxes import as_boxes
@@ -58,7 +59,7 @@ class PictureClaims:
 
 def read_truths(path: Path) -> list[Truth]:
     """The pictures of a set. Raises DatasetError (missing, bad_label, leaking_split)."""
-    root = Path(str(path).partition("#")[0])
+    root, _ = split_chosen(path)
     root = root if root.is_dir() else root.parent
     later = read_extra_boxes(root)
     truths = []

@@ -33,7 +33,7 @@ def write_recognition(evaluation: Evaluation, library: Library, out: Path) -> No
     require_matplotlib()
     out.mkdir(parents=True, exist_ok=True)
     figures = plain(evaluation.figures)
-    write_atomically(out / "figures.json", (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(out / "figures.json", (json.dumps(figures, indent=1) + "\n").encode())
     _write_csv(out / "figures.csv", figures)
     _write_brands(out / "by_brand.csv", figures)
     text = "\n\n".join(f"**{title}**\n\n{table.markdown()}" for title, table in tables(figures))
@@ -212,7 +212,7 @@ def _write_csv(path: Path, figures: Figures) -> None:
 
 def _write_brands(path: Path, figures: Figures) -> None:
     columns = ("crops", "top1", "top1_kin", "claimed_right", "claimed_wrong", "taken_for")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(["set", "by", "brand", *columns])
         for name, rankers in figures["sections"].get("top1", {}).items():
