@@ -15,6 +15,7 @@ from filelock import FileLock
 from PIL import Image
 
 from vision.cli.scan import _with_sources
+from vision.library import Library
 from vision.report.rows import row_schema
 from vision.scan import Item
 from vision.values import Result
@@ -360,3 +361,17 @@ def test_tiles_views_and_sizes_that_there_are_not_make_exit_code_2(run, shop, tm
     done = run("scan", shop, "--out", tmp_path / "out", *options)
     assert done.returncode == 2
     assert options[1] in done.stderr
+
+
+def test_a_damaged_picture_of_a_reference_costs_no_page(run, tmp_path):
+    """Rows and summary were there, the page was not."""
+    library = Library.create(tmp_path / "mine")
+    library.add("Brindlow", SAMPLES / "mug.jpg")
+    (kept,) = (tmp_path / "mine").glob("thumbnails-*.bin")
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 255
+    kept.write_bytes(bytes(data))
+    done = run("scan", SAMPLES / "mug.jpg", "--library", tmp_path / "mine", "--out", tmp_path / "out")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert "WARNING" in done.stderr

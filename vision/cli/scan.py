@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vision.cli.looks import add_looks
-from vision.errors import PictureError, UsageError
+from vision.errors import LibraryError, PictureError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from vision.images.find import Finder
     from vision.scan import Item, Scanner
     from vision.values import Picture, Result
+
+log = logging.getLogger(__name__)
 
 EXAMPLE = "python infer.py datasets/samples --out vision-out"
 SCAN_SCHEMA = "vision.scan/1"
@@ -533,9 +536,16 @@ def _page(
     def link(number: int, result: Result) -> str | None:
         return f"overlays/{overlay_name(number, result.path)}" if args.overlays else None
 
+    def thumbnail(reference: str) -> bytes | None:
+        try:
+            return scanner.library.thumbnail(reference)
+        except LibraryError as error:  # its vector is whole, or the library would not have been opened
+            log.warning("%s", error)
+            return None
+
     def artwork(brand: str) -> bytes | None:
         references = scanner.library.references(brand)
-        pictures = map(scanner.library.thumbnail, (r.id for r in sorted(references, key=lambda r: r.kind != "drawing")))
+        pictures = map(thumbnail, (r.id for r in sorted(references, key=lambda r: r.kind != "drawing")))
         return next((picture for picture in pictures if picture), None)
 
     def heat_map(number: int, result: Result, place: int) -> Pixels | None:
@@ -551,7 +561,7 @@ def _page(
         ),
         args.out / "report.html",
         open_pixels=lambda opened: opened(),
-        thumbnail=scanner.library.thumbnail,
+        thumbnail=thumbnail,
         artwork=artwork,
         heat_map=heat_map,
         summary=record["counts"],
