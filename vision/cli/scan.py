@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -162,16 +162,16 @@ def _alone(args: argparse.Namespace) -> Iterator[None]:
         raise UsageError(
             "bad_option", f"cannot be made: {error.strerror}", path=str(out), hint="--out names a folder"
         ) from None
-    if not args.resume and _holds_something(out):
-        raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="--resume, or another --out")
     try:
         with FileLock(out / LOCK, timeout=0):
-            if not args.resume and _holds_something(out):  # one that was quicker has ended by now
-                raise UsageError("bad_option", "the folder is not empty", path=str(out), hint="another --out")
             try:
+                if not args.resume and _holds_something(out):
+                    hint = "--resume, or another --out"
+                    raise UsageError("bad_option", "the folder is not empty", path=str(out), hint=hint)
                 yield
             finally:
-                (out / LOCK).unlink(missing_ok=True)
+                with suppress(OSError):  # Windows keeps open files, and takes this one away itself
+                    (out / LOCK).unlink()
     except Timeout:
         raise UsageError("bad_option", "another scan writes here", path=str(out), hint="another --out") from None
 
