@@ -1,9 +1,11 @@
 """Laws of the search: FAISS finds what a plain loop finds, every turn finds its source, what is no evidence claims nothing."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
+import faiss
 import numpy as np
 import pytest
 from copy_scenes import INVERSE, TURNS, page, picture, saved, scene, textured, turned
@@ -14,7 +16,7 @@ from report_fakes import a_finding, a_result
 from vision.copies import ScanIndex, compare_copies, describe
 from vision.copies.claims import MAX_CLAIMS, hash_hits, probabilities
 from vision.copies.entries import MAX_RADIUS, Entries, entry_rows
-from vision.copies.index import HashIndex, hamming, within_loop
+from vision.copies.index import HashIndex, hamming, nearest_bits, within_loop
 from vision.copies.local import COLOUR_CELLS, Reference
 from vision.errors import UsageError
 from vision.images import read_picture
@@ -35,6 +37,21 @@ def test_faiss_finds_what_a_plain_loop_finds_in_the_same_order(seed, n, radius):
     index.add(references)
     for fast, true in zip(index.within(queries, radius), within_loop(queries, references, radius), strict=True):
         assert fast.tolist() == true.tolist()
+
+
+def test_a_search_in_any_thread_has_no_threads_of_its_own():
+    """FAISS takes as many as there are cores in each new thread, and on a busy machine they wait for each other."""
+    index, hashes = HashIndex(), np.zeros((3, 32), np.uint8)
+    index.add(hashes)
+
+    def threads_after(search):
+        faiss.omp_set_num_threads(3)
+        search()
+        return faiss.omp_get_max_threads()
+
+    searches = (lambda: index.within(hashes, 5), lambda: nearest_bits(hashes, hashes))
+    with ThreadPoolExecutor(1) as pool:
+        assert list(pool.map(threads_after, searches)) == [1, 1]
 
 
 @pytest.fixture

@@ -36,9 +36,7 @@ def within_loop(queries: Bits, references: Bits, radius: int) -> Found:
 
 def nearest_bits(queries: Bits, references: Bits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Of each of (n, bytes) uint8 rows of packed bits the nearest of (m, bytes) others, m > 0: distance and place, (n,) each."""
-    import faiss
-
-    index: Any = faiss.IndexBinaryFlat(8 * references.shape[1])
+    index: Any = _faiss().IndexBinaryFlat(8 * references.shape[1])
     index.add(np.ascontiguousarray(references))
     distance, place = index.search(np.ascontiguousarray(queries), 1)
     return distance[:, 0].astype(np.int64), place[:, 0].astype(np.int64)
@@ -48,12 +46,7 @@ class HashIndex:
     """Hashes by the number of their place, 0 on. Growing it and searching it must not happen at the same time."""
 
     def __init__(self) -> None:
-        import faiss
-
-        # A batch is eight orientations of one picture, too little to share: waiting for threads on a busy machine made searches
-        # of FAISS 4 to 20 times slower.
-        faiss.omp_set_num_threads(1)
-        self._index: Any = faiss.IndexBinaryFlat(8 * HASH_BYTES)
+        self._index: Any = _faiss().IndexBinaryFlat(8 * HASH_BYTES)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -72,8 +65,21 @@ class HashIndex:
         Gives three (k,) int64 arrays: the number of the query, of the reference, and their distance; ordered by query, then
         by reference.
         """
+        _faiss()
         # FAISS leaves out what lies at the radius itself
         limits, distances, references = self._index.range_search(np.ascontiguousarray(queries), radius + 1)
         query = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
         order = np.lexsort((references, query))
         return query[order], references[order].astype(np.int64), distances[order].astype(np.int64)
+
+
+def _faiss() -> Any:
+    """FAISS with one thread of its own for whoever calls, as each of our threads begins with as many as there are cores.
+
+    A batch is eight orientations of one picture, too little to share: waiting for threads on a busy machine made searches 4 to
+    20 times slower.
+    """
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    return faiss

@@ -369,9 +369,10 @@ class CopyIndex:
     def _numbers_of(self, digest: str) -> list[int]:
         """The entries with that content."""
         if self._by_content is None:
-            self._by_content = {}
+            found: dict[bytes, list[int]] = {}
             for number in map(int, np.flatnonzero(self._alive)):
-                self._by_content.setdefault(self._entries[number]["sha256"].tobytes(), []).append(number)
+                found.setdefault(self._entries[number]["sha256"].tobytes(), []).append(number)
+            self._by_content = found  # whole, as other threads may be waiting for it
         return self._by_content.get(bytes.fromhex(digest)[:16], [])
 
     def _refresh_decisions(self) -> None:
