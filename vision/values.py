@@ -74,7 +74,7 @@ class Detections:
 class Match:
     """One brand that a crop resembles: its best reference. similarity: cosine in [-1, 1], higher is closer.
 
-    negative: no brand, but something that looks like one ("looks like, is not").
+    negative: no brand, but something that looks like one ("looks like, is not"). drawing: the reference is artwork, no photograph.
     """
 
     brand: str
@@ -82,6 +82,7 @@ class Match:
     reference: str
     similarity: float
     negative: bool = False
+    drawing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

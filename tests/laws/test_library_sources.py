@@ -151,6 +151,24 @@ class TestTinyPackage:
         with pytest.raises(UsageError):
             build_library({"photos": {"sets": [{"path": "x"}]}}, tmp_path / "three", embedder=Colours())
 
+    def test_brands_of_a_list_join_by_name_and_leave_what_others_are_called_alone(self, tmp_path):
+        from vision.training.library import build_library
+
+        listed = tmp_path / "names.txt"
+        listed.write_text("# known by name\nBorealis | Nordlicht | ACME\nacme\nNordlicht\nHewlett-Packard\n")
+        made = package(tmp_path / "logos.tgz", ICONS)
+        config = {"drawings": {"sources": ["iconify-logos"]}, "name_lists": [str(listed)]}
+        built = build_library(config, tmp_path / "one", embedder=Colours(), cache=tmp_path / "cache", iconify=made)
+        assert [b.name for b in built.brands()] == ["Acme", "Borealis", "Google", "HP", "Nordlicht"]
+        assert built.brand("Borealis").aliases == ()
+        assert built.brand("hewlett packard").name == "HP"
+        assert built.references("Borealis") == []
+        assert len(built.references("Acme")) == 2
+        listed.write_bytes(b"Borealis\n\xff\n")
+        with pytest.raises(UsageError) as caught:
+            build_library(config, tmp_path / "two", embedder=Colours(), cache=tmp_path / "cache", iconify=made)
+        assert "line 2" in caught.value.message
+
 
 def photo_set(tmp_path):
     """One photo with three boxes of Acme, one of Zeta, and a passing shop that was boxed later."""

@@ -126,6 +126,21 @@ def test_two_brands_within_reach_are_ambiguous():
     assert [c.brand for c in verdict.candidates] == ["A", "B", "C"]
 
 
+def test_a_product_is_not_named_after_a_drawing_that_it_looks_like():
+    drawn = [Match("A", None, "A/0", 0.9, drawing=True), seen("B", 0.1)]
+    pack = [Match("A", "A Light", "A/0", 0.9, drawing=True), seen("B", 0.1)]
+    point = OperatingPoint(0.3, 0.01)
+    name = [read("A", 5, accepted=True)]
+
+    def brand(matches, kind, names=()):
+        return decide(Evidence(matches, 0.0, 120, 0.9, names, kind=kind), CALIBRATION, point).brand
+
+    assert [brand(drawn, kind) for kind in ("logo", "product", "image")] == ["A", None, "A"]
+    assert brand([seen("A", 0.9), seen("B", 0.1)], "product") == "A"
+    assert brand(pack, "product") == "A"  # artwork of the pack itself
+    assert brand(drawn, "product", name) == "A"
+
+
 def test_the_background_counts_against_a_brand():
     near = [seen("A", 0.7), seen("B", 0.4)]
     plain = CALIBRATION.ranked(Evidence(near, 0.0, 80, 0.8))[0][1]

@@ -167,4 +167,6 @@ class View:
     def _match(self, hit: Hit) -> Match:
         reference = self.state.references[self.row_reference[hit.row]]
         brand = self.by_id[reference.brand_id]
-        return Match(brand.name, reference.product, reference.id, hit.similarity, brand.negative)
+        return Match(
+            brand.name, reference.product, reference.id, hit.similarity, brand.negative, reference.kind == "drawing"
+        )

@@ -1,7 +1,8 @@
-"""The shipped brand library, made from scratch by one recipe: every drawing of the vector sources, and real crops as vectors.
+"""The shipped brand library, made from scratch by one recipe: drawings of vector sources, real crops as vectors, bare names.
 
 In: a recipe (`datasets/library.yaml`), an embedder. Out: a library folder. Drawings bring a name, a source, a licence and a
-thumbnail each; photo references bring their vectors only, no pictures. Same recipe, same embedder, same library.
+thumbnail each; photo references bring their vectors only, no pictures; lists of names bring brands that are only read. Same
+recipe, same embedder, same library.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vision.datasets.labelled import LabelledPicture, read_names, read_set
 from vision.errors import UsageError
 from vision.images import read_picture
 from vision.library import Library, NewBrand, NewReference
+from vision.library.name_files import read_names as read_brand_names
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.pictures import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
@@ -64,6 +66,8 @@ def build_library(
         *(_boxed_brands(each.path, recipe) for each in recipe.photo_sets)
     )
     brands += [brand for brand in photos if fold(brand.name) in known]
+    for path in recipe.name_lists:
+        brands += _named_brands(path, brands)
     return Library.build(out, brands, embedder=embedder, read_only=read_only)
 
 
@@ -83,6 +87,7 @@ class _Recipe:
     least_side: float
     left_out: tuple[str, ...]
     names: Mapping[str, str]
+    name_lists: tuple[Path, ...]
 
     def name_of(self, picture: LabelledPicture, brand: str) -> str:
         """What the library calls a brand that a picture's labels name."""
@@ -103,6 +108,7 @@ def _checked(config: Mapping[str, Any]) -> _Recipe:
             float(photos.get("least_side", 0)),
             read_names(left_out) if sets else (),
             dict(photos.get("names") or {}),
+            tuple(map(Path, config.get("name_lists") or ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError("bad_config", f"the recipe is not one of a library: {error!r}") from error
@@ -160,6 +166,23 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
                 )
             tell(f"embedding crops of {picture.source}", done, len(pictures))
     return [NewBrand(names[key], found[key], curated_aliases(names[key])) for key in sorted(found)]
+
+
+def _named_brands(path: Path, others: Iterable[NewBrand]) -> list[NewBrand]:
+    """The brands of a list that the others lack, without references and without aliases that are names of the others."""
+    named, bad = read_brand_names(path)
+    if bad:
+        raise UsageError("bad_config", f"line {bad[0].number}: {bad[0].why}", path=str(path))
+    taken = {fold(name) for brand in others for name in (brand.name, *brand.aliases)}
+    fresh = [each for each in named if fold(canonical(each.name)) not in taken]
+    taken.update(fold(canonical(each.name)) for each in fresh)
+    made = []
+    for each in fresh:
+        name = canonical(each.name)
+        aliases = {fold(alias): alias for alias in (*curated_aliases(name), *each.aliases) if fold(alias) not in taken}
+        taken.update(aliases)
+        made.append(NewBrand(name, (), tuple(aliases.values())))
+    return made
 
 
 def _like_background(vector: Embeddings, embedder: EmbedderLike) -> bool:

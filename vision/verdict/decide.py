@@ -13,7 +13,7 @@ from typing import Any
 from vision.errors import UsageError
 from vision.values import Candidate, Verdict
 from vision.verdict.calibrate import Calibration
-from vision.verdict.evidence import Contender, Evidence
+from vision.verdict.evidence import Contender, Evidence, is_silhouette
 
 MOST_CANDIDATES = 5
 # A brand is within reach of the best one when it is at least a quarter as probable.
@@ -63,14 +63,15 @@ class OperatingPoint:
 def decide(evidence: Evidence, calibration: Calibration, point: OperatingPoint) -> Verdict:
     """The verdict on one box. No match at all (an empty library) is unknown with probability 0.
 
-    What looks most like a negative reference ("looks like, is not") is unknown, whatever comes second.
+    What looks most like a negative reference ("looks like, is not") is unknown, whatever comes second, and so is a product that only
+    looks like a drawing.
     """
     ranked = calibration.ranked(evidence)
     candidates = tuple(candidate(c, p) for c, p in ranked if not c.negative)[:MOST_CANDIDATES]
     if not candidates:
         return Verdict("unknown", None, None, 0.0)
     best = candidates[0]
-    if ranked[0][0].negative:
+    if ranked[0][0].negative or is_silhouette(evidence, ranked[0][0]):
         return Verdict("unknown", None, None, best.probability, candidates)
     if point.names(best.brand, best.probability):
         match = ranked[0][0].match

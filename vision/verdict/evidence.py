@@ -117,6 +117,18 @@ def is_background(evidence: Evidence, best: Contender) -> bool:
     return evidence.background >= best.similarity and not best.accepted
 
 
+def is_silhouette(evidence: Evidence, best: Contender) -> bool:
+    """True for a product that resembles a drawing of a mark, and in which its name cannot be read.
+
+    A whole product and artwork share no more than an outline: a belt is an ellipse. Three products of 1,550 catalogue pictures
+    were named so, none rightly; packs are known by photographs of marks and packs.
+    """
+    match = best.match
+    return (
+        evidence.kind == "product" and not best.accepted and match is not None and match.drawing and not match.product
+    )
+
+
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
     """(14,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
