@@ -74,7 +74,7 @@ class Detections:
 class Match:
     """One brand that a crop resembles: its best reference. similarity: cosine in [-1, 1], higher is closer.
 
-    negative: no brand, but something that looks like one ("looks like, is not"). drawing: the reference is artwork, no photograph.
+    negative: no brand, but something that looks like one ("looks like, is not"). drawing: its reference is artwork.
     """
 
     brand: str

@@ -63,8 +63,8 @@ class OperatingPoint:
 def decide(evidence: Evidence, calibration: Calibration, point: OperatingPoint) -> Verdict:
     """The verdict on one box. No match at all (an empty library) is unknown with probability 0.
 
-    What looks most like a negative reference ("looks like, is not") is unknown, whatever comes second, and so is a product that only
-    looks like a drawing.
+    What looks most like a negative reference ("looks like, is not") is unknown, whatever comes second, and so is a product that
+    only looks like a drawing.
     """
     ranked = calibration.ranked(evidence)
     candidates = tuple(candidate(c, p) for c, p in ranked if not c.negative)[:MOST_CANDIDATES]
