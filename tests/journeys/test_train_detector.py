@@ -28,11 +28,12 @@ from vision.training.detector import (  # noqa: E402
     anchor_weights,
     draw_batch,
     load_data,
+    padded_alone,
     padded_strengths,
     stages_of,
     train_detector,
 )
-from vision.training.detector_views import Example, make_labels, turned  # noqa: E402
+from vision.training.detector_views import ALONE, Example, make_labels, turned  # noqa: E402
 from vision.training.draw.scene import Ink, Stock, draw_scene  # noqa: E402
 from vision.training.export import export_model, import_weights  # noqa: E402
 from vision.training.network import build_network  # noqa: E402
@@ -235,7 +236,8 @@ def test_a_false_alarm_counts_where_somebody_looked() -> None:
     assert fine[5, 2, 0] == 0.25
     assert fine[5, 8, 0] == 1
     assert (fine[..., 1] == 1).all()
-    loss = LenientBCE()
+    assigner = StrengthAssigner(torch.nn.Identity())
+    loss = LenientBCE(assigner)
     scores, targets = torch.full((1, 189, 2), 2.0), torch.zeros(1, 189, 2)
     targets[0, 0, 0] = 0.7  # assigned to the true box: taught in full, though it lies in a region
     plain = loss(scores, targets)
@@ -247,6 +249,29 @@ def test_a_false_alarm_counts_where_somebody_looked() -> None:
     nobody_looked = loss(scores, targets)
     assert nobody_looked[0, 0, 1] == plain[0, 0, 1] > 0  # a logo is no product
     assert nobody_looked[0, 1:].sum() == 0
+    assigner.predicted = torch.zeros(1, 189, dtype=torch.bool)
+    assigner.predicted[0, 7] = True  # it sees a product that stands alone as a logo
+    as_a_whole = loss(scores, targets)
+    assert as_a_whole[0, 7, 0] == plain[0, 7, 0] > 0
+    assert as_a_whole[0, 7, 1] == as_a_whole[0, 8:].sum() == 0
+
+
+def test_a_product_that_stands_alone_is_no_logo_as_a_whole() -> None:
+    class Assigned(torch.nn.Module):
+        def forward(self, _: Any, boxes: torch.Tensor) -> tuple[Any, ...]:
+            return None, None, torch.zeros(*boxes.shape[:2], 2), None, torch.zeros(boxes.shape[:2])
+
+    packshot = make_labels([((20, 20, 80, 60), 1)], [(0, 0.0, 20, 20, 80, 60), (ALONE, 0.0, 20, 20, 80, 60)])
+    assert anchor_weights([packshot], 96, [8])[0].reshape(12, 12, 2)[5, 5].tolist() == [0, 1]
+    assigner = StrengthAssigner(Assigned())
+    predicted = torch.tensor([[[22.0, 20, 78, 60], [22, 20, 40, 30], [0, 0, 0, 0]]] * 2)
+    assigner.alone = padded_alone([make_labels([], []), packshot])
+    assigner(None, predicted)
+    assert assigner.predicted is not None
+    assert assigner.predicted.tolist() == [[False] * 3, [True, False, False]]
+    assigner.alone = padded_alone([make_labels([], [])])
+    assigner(None, predicted[:1])
+    assert assigner.predicted is None
 
 
 def test_a_logo_that_its_source_passed_over_is_taught_less_strongly() -> None:

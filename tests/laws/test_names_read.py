@@ -90,6 +90,13 @@ def test_an_english_word_is_no_misread_name():
     assert accepted("heinekn", "Heineken", index=NameIndex(names, words={"heinekn": True})) == ["Heineken"]
 
 
+def test_an_ordinary_word_stays_one_with_an_accent():
+    index = NameIndex([("Président", "Président"), ("Citroën", "Citroën")])
+    assert accepted("PRESIDENT", "Président", index=index) == []
+    assert best(line("President"), index=index).brand == "Président"
+    assert accepted("CITROEN", index=index) == ["Citroën"]
+
+
 def test_ordinary_words_are_scored_but_not_accepted():
     found = best(line("fresh"))
     assert (found.brand, found.accepted) == ("Fresh", False)

@@ -225,8 +225,9 @@ class NameIndex:
         """The names to look for: as it is written, and with its signs spelled out ("AT&T", "AT and T")."""
         words = _WORD.findall(spelling)
         written = "".join(words)
-        ordinary = len(words) == 1 and self._common.get(words[0].casefold(), False)
         key, spelled = reading_key(spelling), _key(spelling)
+        # readers lose accents: "Président" is as ordinary as "president"
+        ordinary = len(words) == 1 and any(self._common.get(word, False) for word in (words[0].casefold(), key))
         made = []
         # without the signs, C++ would be C
         bare = "+" in spelling or "#" in spelling

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torchvision.ops import box_iou
 
 from vision.datasets import jsonl
 from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
@@ -34,6 +35,7 @@ from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
 from vision.training.averages import joined, start_share
 from vision.training.detector_views import (
+    ALONE,
     KINDS,
     Example,
     Labels,
@@ -45,7 +47,14 @@ from vision.training.detector_views import (
     turned,
     vary_colours,
 )
-from vision.training.draw import draw_scene, expand, folder_pictures, load_stock
+from vision.training.draw import (
+    draw_scene,
+    expand,
+    extent_on_white,
+    folder_pictures,
+    load_stock,
+    packshot_pictures,
+)
 from vision.training.export import amend_card, export_model
 from vision.training.metrics_file import note_rows
 from vision.training.network import build_network
@@ -60,6 +69,8 @@ BACKBONE = 10  # the first layers of YOLOv8: features that COCO taught, trained 
 WARM_UP = 60  # steps
 TURNED = 0.12  # share of examples turned by a quarter, a half or three quarters
 AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
+# A logo that overlaps a product that stands alone by so much (IoU) is that product as a whole.
+SAME = 0.5
 CALIBRATION = 32  # pictures of each group that set the ranges of 8-bit arithmetic
 # How far the held-out AP50 and recall@10 may fall together, from their best, before later weights are passed over: less is
 # chance on some 170 pictures.
@@ -125,6 +136,7 @@ def load_data(config: dict[str, Any]) -> DetectorData:
     taught = [p for p in pictures if p not in held]
     groups = _real_examples(config, taught)
     groups["photos"] = _photo_examples(config)
+    groups["packshots"] = _packshot_examples(config) if "packshots" in wanted else []
     groups["drawn"] = _drawn_examples(config, taught) if "drawn" in wanted else []
     lacking = sorted(name for name in wanted if not groups.get(name))
     if lacking:
@@ -160,6 +172,16 @@ def _photo_examples(config: dict[str, Any]) -> list[Example]:
         # they show bottles, shoes and bags: few are wrong as logos, more would be as products
         labels = make_labels([], [(PRODUCT, float(config["unsearched_weight"]), 0, 0, wide, high)])
         found.append(_bounded(pixels, labels, _longest(config)))
+    return found
+
+
+def _packshot_examples(config: dict[str, Any]) -> list[Example]:
+    """Products on white. Nobody boxed the logos on them, but a whole belt or a pair of glasses is none."""
+    found = []
+    for pixels in packshot_pictures(config["packshots"]["path"], config["packshots"].get("most")):
+        if (box := extent_on_white(pixels)) is not None:
+            labels = make_labels([(box, PRODUCT)], [(LOGO, 0.0, *box), (ALONE, 0.0, *box)])
+            found.append(_bounded(pixels, labels, _longest(config)))
     return found
 
 
@@ -234,10 +256,12 @@ class LenientBCE(nn.Module):
 
     weights: (batch, anchors, kinds) in [0, 1], set before each call. An anchor of a true box counts fully, and one
     that is assigned to a logo counts fully as no product: sources of logos never box products, but their logos are none.
+    One that predicts a product that stands alone, as a whole, counts fully as no logo.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, assigner: StrengthAssigner) -> None:
         super().__init__()
+        self.assigner = assigner
         self.weights: torch.Tensor | None = None
 
     def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -246,26 +270,36 @@ class LenientBCE(nn.Module):
         if self.weights is None:
             return loss
         full = targets > 0
-        full = torch.stack([full[..., LOGO], full[..., PRODUCT] | full[..., LOGO]], dim=-1)
+        logo, product = full[..., LOGO], full[..., PRODUCT] | full[..., LOGO]
+        if self.assigner.predicted is not None:
+            logo = logo | self.assigner.predicted
+        full = torch.stack([logo, product], dim=-1)
         return loss * torch.where(full, 1.0, self.weights)
 
 
 class StrengthAssigner(nn.Module):
     """ultralytics' assignment of anchors to boxes, its target scores scaled by the strength of the box.
 
-    strengths: (batch, most boxes of a picture), in the order of the labels, set before each call.
+    strengths: (batch, most boxes of a picture), in the order of the labels, set before each call. alone: (batch, n, 4) xyxy
+    pixels of products that stand alone, zeros where there are fewer; predicted says afterwards which anchors (batch, anchors)
+    predict one of them as a whole.
     """
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
         self.strengths: torch.Tensor | None = None
+        self.alone: torch.Tensor | None = None
+        self.predicted: torch.Tensor | None = None
 
     def forward(self, *given: Any, **named: Any) -> Any:
         """What the assigner gives: labels, boxes, scores (batch, anchors, kinds), foreground, number of each anchor's box."""
         labels, boxes, scores, foreground, numbers = self.inner(*given, **named)
         if self.strengths is not None and self.strengths.shape[1]:
             scores = scores * self.strengths.gather(1, numbers.long())[..., None]
+        self.predicted = None
+        if self.alone is not None and self.alone.shape[1]:
+            self.predicted = (torch.vmap(box_iou)(given[1].float(), self.alone) >= SAME).any(dim=-1)
         return labels, boxes, scores, foreground, numbers
 
 
@@ -278,6 +312,15 @@ def padded_strengths(labels: Sequence[Labels]) -> torch.Tensor:
     return torch.from_numpy(table)
 
 
+def padded_alone(labels: Sequence[Labels]) -> torch.Tensor:
+    """Boxes of the products that stand alone, as one (batch, most of a picture, 4) tensor, filled up with zeros."""
+    found = [each.regions[each.regions[:, 0] == ALONE, 2:] for each in labels]
+    table = np.zeros((len(found), max(map(len, found)), 4), np.float32)
+    for row, boxes in zip(table, found, strict=True):
+        row[: len(boxes)] = boxes
+    return torch.from_numpy(table)
+
+
 def anchor_weights(labels: Sequence[Labels], size: int, strides: Sequence[int]) -> torch.Tensor:
     """The weight of a false alarm at each anchor: (batch, anchors, kinds), 1 outside all regions, the least inside several."""
     centres = []
@@ -287,7 +330,7 @@ def anchor_weights(labels: Sequence[Labels], size: int, strides: Sequence[int]) 
     points = np.concatenate(centres)
     weights = np.ones((len(labels), len(points), len(KINDS)), np.float32)
     for row, found in enumerate(labels):
-        for kind, weight, *box in found.regions:
+        for kind, weight, *box in found.regions[found.regions[:, 0] < ALONE]:
             inside = ((points >= box[:2]) & (points < box[2:])).all(axis=1)
             weights[row, inside, int(kind)] = np.minimum(weights[row, inside, int(kind)], weight)
     return torch.from_numpy(weights)
@@ -314,10 +357,10 @@ class DetectorRun:
         self.first_share = start_share(config, starts_trained=Path(config["start"]).suffix == ".safetensors")
         self.data = load_data(config)
         self.loss = v8DetectionLoss(self.model)
-        self.bce = LenientBCE()
-        self.loss.bce = self.bce
         self.assigner = StrengthAssigner(self.loss.assigner)
         self.loss.assigner = self.assigner
+        self.bce = LenientBCE(self.assigner)
+        self.loss.bce = self.bce
         self.strides = [int(s) for s in self.loss.stride.tolist()]
         self.optimizer = self._optimizer()
         self.step, self.seconds = 0, 0.0
@@ -397,6 +440,7 @@ class DetectorRun:
             found = self.model(inputs)
         self.bce.weights = anchor_weights(labels, size, self.strides).to(self.device)
         self.assigner.strengths = padded_strengths(labels).to(self.device)
+        self.assigner.alone = padded_alone(labels).to(self.device)
         total, parts = self.loss(_float(found), _targets(labels, size, self.device))
         self.optimizer.zero_grad(set_to_none=True)
         total.sum().backward()

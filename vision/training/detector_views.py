@@ -18,6 +18,8 @@ from vision.datasets.labelled import LabelledPicture
 from vision.values import Pixels
 
 KINDS = ("logo", "product")
+# The kind of a region that is no kind: the box of a product that stands alone, and is no logo as a whole.
+ALONE = len(KINDS)
 GREY = 114  # the padding that YOLO models are used to
 
 Floats = npt.NDArray[np.float32]
@@ -34,7 +36,7 @@ class Labels:
 
     boxes: (n, 4) float32 xyxy pixels. kinds: (n,) int64, index in KINDS.
     strengths: (n,) float32 in (0, 1]: how sure of itself the detector shall be there, compared with others.
-    regions: (m, 6) float32: kind, weight of a false alarm inside in [0, 1], xyxy.
+    regions: (m, 6) float32: kind, weight of a false alarm inside in [0, 1], xyxy; or ALONE, 0, xyxy.
     """
 
     boxes: Floats

@@ -12,7 +12,14 @@ from PIL import Image
 
 from vision.training.draw.piece import CutOut, Ink
 from vision.training.draw.scene import INGREDIENTS, Scene, Stock, draw_scene
-from vision.training.draw.stock import cut_from_white, expand, folder_pictures, load_stock
+from vision.training.draw.stock import (
+    cut_from_white,
+    expand,
+    extent_on_white,
+    folder_pictures,
+    load_stock,
+    packshot_pictures,
+)
 
 __all__ = [
     "INGREDIENTS",
@@ -24,9 +31,11 @@ __all__ = [
     "draw_scene",
     "draw_set",
     "expand",
+    "extent_on_white",
     "folder_pictures",
     "load_stock",
     "outlined",
+    "packshot_pictures",
 ]
 
 

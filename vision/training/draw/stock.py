@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vision.datasets.labelled import LabelledPicture, is_kin, read_names, read_set
 from vision.errors import DatasetError, UsageError
@@ -141,20 +142,47 @@ def folder_pictures(folder: str | None, most: int | None = None) -> list[Path]:
 
 def packshots(path: str | None, most: int | None) -> tuple[Rgba, ...]:
     """Products cut from white: the pictures of a jsonl with one product a picture. Raises DatasetError (missing)."""
+    cut = (cut_from_white(pixels) for pixels in packshot_pictures(path, most))
+    return tuple(c for c in cut if c is not None)
+
+
+def packshot_pictures(path: str | None, most: int | None) -> Iterator[Pixels]:
+    """The pictures of a jsonl with one product a picture, at most so many, drawn by lot. Raises DatasetError (missing)."""
     if not path:
-        return ()
+        return
     file = Path(path)
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except FileNotFoundError:
         raise DatasetError("missing", "no packshots", path=path) from None
     order = np.random.default_rng(2).permutation(len(rows))[:most]
-    cut = (cut_from_white(read_picture(file.parent / rows[i]["image"]).pixels) for i in order)
-    return tuple(c for c in cut if c is not None)
+    for i in order:
+        yield read_picture(file.parent / rows[i]["image"]).pixels
 
 
 def cut_from_white(pixels: Pixels) -> Rgba | None:
     """A packshot cut from its white ground, (h, w, 4) uint8 cropped to the product; None where no ground can be told apart."""
+    found = _on_white(pixels)
+    if found is None:
+        return None
+    alpha, (left, top, right, bottom) = found
+    solid = (alpha == 255).astype(np.float32)
+    near = cv2.GaussianBlur(solid, (0, 0), 2)[..., None]
+    inner = cv2.GaussianBlur(pixels * solid[..., None], (0, 0), 2) / np.maximum(near, 0.02)
+    # pixels at the rim are mixed with white: they take the colour of the product beside them
+    rim = (solid[..., None] == 0) & (near > 0.02)
+    rgb = np.where(rim, inner.clip(0, 255), pixels).astype(np.uint8)
+    return np.ascontiguousarray(np.dstack([rgb, alpha])[top:bottom, left:right])
+
+
+def extent_on_white(pixels: Pixels) -> tuple[int, int, int, int] | None:
+    """Where the product of a packshot is, xyxy pixels; None where no white ground can be told apart."""
+    found = _on_white(pixels)
+    return None if found is None else found[1]
+
+
+def _on_white(pixels: Pixels) -> tuple[npt.NDArray[np.uint8], tuple[int, int, int, int]] | None:
+    """The (h, w) uint8 alpha of what stands on a white ground, soft at its rim, and its box."""
     near_white = (pixels.min(axis=2) >= 244).astype(np.uint8)
     framed = np.pad(near_white, 1, constant_values=1)
     cv2.floodFill(framed, None, (0, 0), 2)
@@ -164,14 +192,7 @@ def cut_from_white(pixels: Pixels) -> Rgba | None:
     if not 0.05 < share < 0.9:
         return None
     alpha = np.asarray(cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), 0.8), np.uint8)
-    left, top, right, bottom = extent(alpha >= 128)
-    solid = (alpha == 255).astype(np.float32)
-    near = cv2.GaussianBlur(solid, (0, 0), 2)[..., None]
-    inner = cv2.GaussianBlur(pixels * solid[..., None], (0, 0), 2) / np.maximum(near, 0.02)
-    # pixels at the rim are mixed with white: they take the colour of the product beside them
-    rim = (solid[..., None] == 0) & (near > 0.02)
-    rgb = np.where(rim, inner.clip(0, 255), pixels).astype(np.uint8)
-    return np.ascontiguousarray(np.dstack([rgb, alpha])[top:bottom, left:right])
+    return alpha, extent(alpha >= 128)
 
 
 def _bounded(pixels: Pixels) -> Pixels:
