@@ -123,7 +123,8 @@ class Recogniser:
     def to_read(self, place: Place, seen: Sighting) -> bool:
         """True where reading may change the verdict.
 
-        Names on products are read where a logo was found on them, and of whole pictures where one was found in them.
+        Names on products are read where a logo was found on them, or else by `read_products`, and of whole pictures where one was
+        found in them.
         """
         if self.reader is None or place.kind == "image" or place.short_side / max(place.picture.scale) < LEAST_READ:
             return False
@@ -134,17 +135,26 @@ class Recogniser:
         ranked = self.vision_alone.ranked(seen.evidence)
         return not ranked or ranked[0][0].negative or ranked[0][1] < SURE
 
+    def read_products(self, places: Sequence[Place], seen: Sequence[Sighting]) -> list[Sighting]:
+        """Sightings of products that were only looked at, with what is read on them; only lines that are found as such."""
+        made = list(seen)
+        small = [place.short_side / max(place.picture.scale) < LEAST_READ for place in places]
+        chosen = [i for i, sighting in enumerate(seen) if self.reader and not sighting.was_read and not small[i]]
+        for i, (lines, found) in zip(chosen, self.read([places[i] for i in chosen], fallbacks=False), strict=True):
+            made[i] = self._joined(places[i], seen[i], lines, found)
+        return made
+
     def read(
-        self, places: Sequence[Place], *, names: int = MOST_NAMES
+        self, places: Sequence[Place], *, names: int = MOST_NAMES, fallbacks: bool = True
     ) -> list[tuple[tuple[TextLine, ...], list[NameMatch]]]:
         """The lines of each place and the brands whose name fits them: found lines first; only where no name is accepted the
-        whole crop as one line, then text round a ring."""
+        whole crop as one line, then text round a ring, without fallbacks neither."""
         if self.reader is None or not places:
             return [((), []) for _ in places]
         crops = [crop_of(p.picture, p.box, READ_PADDING) for p in places]
         lines = self.reader.read(crops)
         found = self.library.match_names(lines, k=names)
-        for way in (self.reader.read_whole, self.reader.read_ring):
+        for way in (self.reader.read_whole, self.reader.read_ring) if fallbacks else ():
             open_ = [i for i, matches in enumerate(found) if not any(m.accepted for m in matches)]
             if not open_:
                 break

@@ -280,10 +280,26 @@ class Scanner:
             ]
             for picture, found in zip(pictures, detections, strict=True)
         ]
-        seen = iter(self.recogniser.see([place for row in places for place in row]))
-        found = [[self._finding(place, next(seen)) for place in row] for row in places]
+        sightings = iter(self.recogniser.see([place for row in places for place in row]))
+        seen = [[next(sightings) for _ in row] for row in places]
+        found = [[self._finding(*each) for each in zip(*row, strict=True)] for row in zip(places, seen, strict=True)]
+        self._read_subjects(places, seen, found)
         self._look_at_wholes(pictures, found)
         return [tuple(join_marks(row)) for row in found]
+
+    def _read_subjects(
+        self, places: Sequence[Sequence[Place]], seen: Sequence[Sequence[Sighting]], found: Sequence[list[Finding]]
+    ) -> None:
+        """Read the largest product of each picture in which nothing was named: a pack whose mark the detector missed."""
+        chosen = []
+        for i, row in enumerate(places):
+            products = [j for j, place in enumerate(row) if place.kind == "product"]
+            if products and all(f.verdict != "known" for f in found[i]):
+                chosen.append((i, max(products, key=lambda j: float(geometry.area(row[j].box[None])[0]))))
+        subjects = [places[i][j] for i, j in chosen]
+        read = self.recogniser.read_products(subjects, [seen[i][j] for i, j in chosen])
+        for (i, j), subject, sighting in zip(chosen, subjects, read, strict=True):
+            found[i][j] = self._finding(subject, sighting)
 
     def _look_at_wholes(self, pictures: Sequence[Picture], found: list[list[Finding]]) -> None:
         """Look up as a whole the pictures in which nothing was named: those that are a logo themselves."""

@@ -132,6 +132,23 @@ def test_off_small_marks_and_whole_pictures_are_not_read(library):
     assert reader.asked == []
 
 
+def test_products_are_read_afterwards_by_the_lines_that_are_found(library):
+    reader = Reader("BLUEBIRD")
+    recogniser = Recogniser(Colours(), library, reader, text="auto", vision_alone=STRICT)
+    places = [place(kind="product"), place(box=(40, 40, 90, 50), kind="product")]  # one is too small
+    seen = recogniser.see(places)
+    first, second = recogniser.read_products(places, seen)
+    assert [way for way, _ in reader.asked] == ["lines"]
+    assert first.was_read
+    assert first.evidence.names[0].brand == "Bluebird"
+    assert second is seen[1]
+    assert recogniser.read_products([places[0]], [first]) == [first]  # once is enough
+    nothing = Reader(whole="BLUEBIRD", ring="BLUEBIRD")
+    (seen,) = Recogniser(Colours(), library, nothing).read_products(places[:1], seen[:1])
+    assert (seen.was_read, seen.evidence.names) == (True, ())
+    assert Recogniser(Colours(), library).read_products(places, [first, second]) == [first, second]
+
+
 @pytest.mark.parametrize("scale", [1, 2])
 def test_where_something_was_read_is_told_in_pixels_of_the_picture(library, scale):
     (seen,) = see(library, Reader("BLUEBIRD"), place(box=(40, 40, 120, 120), scale=scale))
