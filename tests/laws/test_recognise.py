@@ -1,5 +1,7 @@
 """Laws of gathering evidence: what is read when, and how what is read joins what is seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from library_fakes import Colours
@@ -8,7 +10,7 @@ from vision.errors import LibraryError, UsageError
 from vision.library import Library
 from vision.recognise import FALLBACK_POINTS, READ_PADDING, Place, Recogniser, merged, weakened
 from vision.scan import Scanner
-from vision.values import READ_BLANK, READ_CLASSES, NameMatch, Picture, TextLine
+from vision.values import READ_BLANK, READ_CLASSES, Finding, NameMatch, Picture, TextLine
 from vision.verdict import Calibration
 from vision.verdict.evidence import FEATURES
 
@@ -147,6 +149,31 @@ def test_products_are_read_afterwards_by_the_lines_that_are_found(library):
     (seen,) = Recogniser(Colours(), library, nothing).read_products(places[:1], seen[:1])
     assert (seen.was_read, seen.evidence.names) == (True, ())
     assert Recogniser(Colours(), library).read_products(places, [first, second]) == [first, second]
+
+
+def test_of_a_picture_in_which_nothing_was_named_the_largest_product_is_read(library):
+    reader = Reader("BLUEBIRD")
+
+    class Half:
+        """As much of a scanner as reads products; a finding is named when something was read."""
+
+        recogniser = Recogniser(Colours(), library, reader, text="auto", vision_alone=STRICT)
+
+        def _finding(self, place, sighting):
+            verdict = "known" if sighting.was_read else "unknown"
+            return Finding(place.kind, tuple(place.box.tolist()), place.score, verdict, None, None, 0.5)
+
+    small, large = place(kind="product"), place(kind="product", box=(10, 10, 150, 120))
+    wider = place(box=(0, 0, 190, 190))
+    places = [[small, wider, large], [small], [wider], []]
+    seen = [Half.recogniser.look(row) for row in places]
+    found = [[Half()._finding(*each) for each in zip(*row, strict=True)] for row in zip(places, seen, strict=True)]
+    found[1].append(replace(found[1][0], verdict="known"))  # this picture's brand is known already
+    Scanner._read_subjects(Half(), places, seen, found)
+    assert [[f.verdict for f in row] for row in found] == [
+        ["unknown", "unknown", "known"], ["unknown", "known"], ["unknown"], []
+    ]  # fmt: skip
+    assert len(reader.asked) == 1
 
 
 @pytest.mark.parametrize("scale", [1, 2])
