@@ -6,6 +6,7 @@ their evidence here, so that what is measured is what is done.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -39,6 +40,10 @@ SURE = 0.97
 LEAST_CLEAR = 0.6
 # What is read in the whole crop taken as one line, or round a ring, counts this many points less than a line that was found.
 FALLBACK_POINTS = 0.5
+# A line that is a web address: across a product it is a watermark, and says who sells, not who makes.
+_ADDRESS = re.compile(
+    r"www\.|\.(com|net|org|info|biz|shop|store|cn|ru|de|uk|fr|it|es|pl|in|vn|jp|kr|br)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,25 +141,29 @@ class Recogniser:
         return not ranked or ranked[0][0].negative or ranked[0][1] < SURE
 
     def read_products(self, places: Sequence[Place], seen: Sequence[Sighting]) -> list[Sighting]:
-        """Sightings of products that were only looked at, with what is read on them; only lines that are found as such."""
+        """Sightings of products that were only looked at, with the lines that are found on them; web addresses are a shop's."""
         made = list(seen)
-        small = [place.short_side / max(place.picture.scale) < LEAST_READ for place in places]
-        chosen = [i for i, sighting in enumerate(seen) if self.reader and not sighting.was_read and not small[i]]
-        for i, (lines, found) in zip(chosen, self.read([places[i] for i in chosen], fallbacks=False), strict=True):
-            made[i] = self._joined(places[i], seen[i], lines, found)
+        if self.reader is None:
+            return made
+        large = [place.short_side / max(place.picture.scale) >= LEAST_READ for place in places]
+        chosen = [i for i, sighting in enumerate(seen) if large[i] and not sighting.was_read]
+        read = self.reader.read([crop_of(places[i].picture, places[i].box, READ_PADDING) for i in chosen])
+        lines = [tuple(line for line in some if not _ADDRESS.search(line.string)) for some in read]
+        for i, some, found in zip(chosen, lines, self.library.match_names(lines, k=MOST_NAMES), strict=True):
+            made[i] = self._joined(places[i], seen[i], some, found)
         return made
 
     def read(
-        self, places: Sequence[Place], *, names: int = MOST_NAMES, fallbacks: bool = True
+        self, places: Sequence[Place], *, names: int = MOST_NAMES
     ) -> list[tuple[tuple[TextLine, ...], list[NameMatch]]]:
         """The lines of each place and the brands whose name fits them: found lines first; only where no name is accepted the
-        whole crop as one line, then text round a ring, without fallbacks neither."""
+        whole crop as one line, then text round a ring."""
         if self.reader is None or not places:
             return [((), []) for _ in places]
         crops = [crop_of(p.picture, p.box, READ_PADDING) for p in places]
         lines = self.reader.read(crops)
         found = self.library.match_names(lines, k=names)
-        for way in (self.reader.read_whole, self.reader.read_ring) if fallbacks else ():
+        for way in (self.reader.read_whole, self.reader.read_ring):
             open_ = [i for i, matches in enumerate(found) if not any(m.accepted for m in matches)]
             if not open_:
                 break

@@ -149,6 +149,11 @@ def test_products_are_read_afterwards_by_the_lines_that_are_found(library):
     (seen,) = Recogniser(Colours(), library, nothing).read_products(places[:1], seen[:1])
     assert (seen.was_read, seen.evidence.names) == (True, ())
     assert Recogniser(Colours(), library).read_products(places, [first, second]) == [first, second]
+    for address in ("www.bluebird.shop", "BLUEBIRD.com", "bluebird.com.cn"):
+        (seen,) = Recogniser(Colours(), library, Reader(address)).read_products(
+            places[:1], [recogniser.look(places)[0]]
+        )
+        assert (seen.was_read, seen.evidence.names, seen.reading) == (True, (), None)
 
 
 def test_of_a_picture_in_which_nothing_was_named_the_largest_product_is_read(library):
