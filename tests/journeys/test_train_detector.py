@@ -213,7 +213,7 @@ def test_held_out_brands_are_never_shown(tiny_set: Path, tmp_path: Path) -> None
     data = load_data(tiny_config(tiny_set, tmp_path))
     shown = {name: len(group) for name, group in data.groups.items()}
     assert len(data.held_out) == 5
-    assert shown == {"logos": 11, "products": 0, "photos": 0, "drawn": 6}
+    assert shown == {"logos": 11, "products": 0, "photos": 0, "packshots": 0, "drawn": 6}
     assert all(b.brand == "Brand 2" for p in data.held_out for b in p.boxes)
 
 
@@ -254,6 +254,27 @@ def test_a_false_alarm_counts_where_somebody_looked() -> None:
     as_a_whole = loss(scores, targets)
     assert as_a_whole[0, 7, 0] == plain[0, 7, 0] > 0
     assert as_a_whole[0, 7, 1] == as_a_whole[0, 8:].sum() == 0
+
+
+def test_packshots_are_taught_by_what_stands_out_from_the_white(tmp_path: Path) -> None:
+    pixels = np.full((80, 100, 3), 255, np.uint8)
+    pixels[20:60, 30:90] = (40, 60, 90)
+    Image.fromarray(pixels).save(tmp_path / "mug.png")
+    Image.fromarray(pixels // 2).save(tmp_path / "dark.png")  # no white ground: nothing is known of it
+    rows = [{"image": "mug.png"}, {"image": "dark.png"}]
+    (tmp_path / "shots.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = {
+        "stages": [{"until": 1, "shares": {"packshots": 1.0}}],
+        "packshots": {"path": str(tmp_path / "shots.jsonl")},
+        "unsearched_weight": 0.25,
+        "size": 96,
+    }
+    (example,) = load_data(config).groups["packshots"]
+    assert example.labels.kinds.tolist() == [1]
+    np.testing.assert_allclose(example.labels.boxes, [[30, 20, 90, 60]], atol=2)
+    assert example.labels.regions[:, 0].tolist() == [0, ALONE]
+    with pytest.raises(KeyError):
+        load_data({name: value for name, value in config.items() if name != "packshots"})
 
 
 def test_a_product_that_stands_alone_is_no_logo_as_a_whole() -> None:
