@@ -65,6 +65,11 @@ class Place:
         """In pixels at full scale."""
         return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
+    @property
+    def legible(self) -> bool:
+        """Large enough to be read, in pixels that were decoded."""
+        return self.short_side / max(self.picture.scale) >= LEAST_READ
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
@@ -131,7 +136,7 @@ class Recogniser:
         Names on products are read where a logo was found on them, or else by `read_products`, and of whole pictures where one was
         found in them.
         """
-        if self.reader is None or place.kind == "image" or place.short_side / max(place.picture.scale) < LEAST_READ:
+        if self.reader is None or place.kind == "image" or not place.legible:
             return False
         if self.vision_alone is None:
             return True
@@ -141,14 +146,12 @@ class Recogniser:
         return not ranked or ranked[0][0].negative or ranked[0][1] < SURE
 
     def read_products(self, places: Sequence[Place], seen: Sequence[Sighting]) -> list[Sighting]:
-        """Sightings of products that were only looked at, with the lines that are found on them; web addresses are a shop's."""
+        """Sightings of products that were only looked at, with the lines that are found on them."""
         made = list(seen)
         if self.reader is None:
             return made
-        large = [place.short_side / max(place.picture.scale) >= LEAST_READ for place in places]
-        chosen = [i for i, sighting in enumerate(seen) if large[i] and not sighting.was_read]
-        read = self.reader.read([crop_of(places[i].picture, places[i].box, READ_PADDING) for i in chosen])
-        lines = [tuple(line for line in some if not _ADDRESS.search(line.string)) for some in read]
+        chosen = [i for i, sighting in enumerate(seen) if places[i].legible and not sighting.was_read]
+        lines = found_lines(self.reader, [places[i] for i in chosen])
         for i, some, found in zip(chosen, lines, self.library.match_names(lines, k=MOST_NAMES), strict=True):
             made[i] = self._joined(places[i], seen[i], some, found)
         return made
@@ -160,8 +163,8 @@ class Recogniser:
         whole crop as one line, then text round a ring."""
         if self.reader is None or not places:
             return [((), []) for _ in places]
+        lines = found_lines(self.reader, places)
         crops = [crop_of(p.picture, p.box, READ_PADDING) for p in places]
-        lines = self.reader.read(crops)
         found = self.library.match_names(lines, k=names)
         for way in (self.reader.read_whole, self.reader.read_ring):
             open_ = [i for i, matches in enumerate(found) if not any(m.accepted for m in matches)]
@@ -183,6 +186,15 @@ class Recogniser:
         matches: list[Match] = [*seen.evidence.matches, *(m for m in near if m is not None)]
         evidence = replace(seen.evidence, matches=tuple(matches), names=tuple(found))
         return replace(seen, evidence=evidence, lines=lines, reading=reading_of(place, lines, found), was_read=True)
+
+
+def found_lines(reader: TextReader, places: Sequence[Place]) -> list[tuple[TextLine, ...]]:
+    """The lines that are found in each place, web addresses across products left out."""
+    read = reader.read([crop_of(p.picture, p.box, READ_PADDING) for p in places])
+    return [
+        tuple(line for line in some if place.kind != "product" or not _ADDRESS.search(line.string))
+        for place, some in zip(places, read, strict=True)
+    ]
 
 
 def merged(found: Sequence[NameMatch], more: Sequence[NameMatch]) -> list[NameMatch]:
