@@ -1,11 +1,12 @@
 """How much each piece of evidence says that a picture is a copy: fits the part "local" of vision/copies/calibration.json.
 
-python benchmarks/copies_evidence.py BATTERY PHOTOS --different A.jsonl --alike B.jsonl [--known C.json] [--write]
+python benchmarks/copies_evidence.py PHOTOS BATTERY... --different A.jsonl --alike B.jsonl [--known C.json] [--write]
 
-BATTERY is a folder that `vision evaluate copies` or the shared battery made of PHOTOS, training pictures only. All pictures of a
---different file (one a row: "image", relative to the file) are different ones, as packshots of different products are. So are
-those of the --alike files, but many of them show one brand or product: two photos of one pack, two pages with one logo. They
-are weighed less, as nobody has so many of them. --known lists pairs, as folder/name, that tell nothing though the files call
+Each BATTERY is a folder that `vision evaluate copies` or the shared battery made of PHOTOS, training pictures only. All pictures
+of a --different file (one a row: "image", relative to the file) are different ones, as packshots of different products are. So
+are those of the --alike files, but many of them show one brand or product: two photos of one pack, two pages with one logo.
+They are weighed less, as nobody has so many of them; so are pairs within a battery whose photos came from those files (named
+after the file's folder: folder_name.jpg). --known lists pairs, as folder/name, that tell nothing though the files call
 them different: true repeats, bursts, one artwork, colours of one product.
 
 Each query and each of the different pictures is searched for among the others; whatever the hashes and words propose is examined,
@@ -42,18 +43,31 @@ from vision.evaluate.copies.battery import read_battery
 OUT = Path(__file__).resolve().parents[1] / "vision" / "copies" / "calibration.json"
 # Of 1, 3 and 10 the one that keeps the most copies at a bar of 0.8 in the cross-validation; log loss hardly differs.
 RIDGE = 1.0
-# What a false candidate among alike pictures weighs. With 0, 0.1, 0.2 and 1 the cross-validation keeps .986, .984, .982 and .976
-# of the copies at a bar of 0.8, and 64, 30, 26 and 14 of the alike.
-ALIKE_WEIGHT = 0.2
+# What a false candidate weighs, and one among alike pictures. With 1 and .2 the cross-validation keeps .983 of the copies at a
+# bar of 0.8, and 4 of the others and 84 of the alike; with 1 and 2 .976, 4 and 26.
+OTHERS_WEIGHT, ALIKE_WEIGHT = 2.0, 0.4
+# What a copy weighs: fewer than half of the photos have a subject to be put on another ground, sellers do little else.
+WEIGHTS = {"background": 4.0}
 FOLDS = 5
 STEPS = 100
 # What makes a candidate surer by being more, or less; at how many candidates that is looked at, and how much the square of a
 # slope the wrong way round costs.
-RISES = {"detail": 1, "support": 1, "share": 1, "fidelity": 1, "middle": 1, "bits": -1, "off": -1, "distance": -1}
+RISES = {
+    "detail": 1,
+    "support": 1,
+    "share": 1,
+    "fidelity": 1,
+    "middle": 1,
+    "bits": -1,
+    "off": -1,
+    "distance": -1,
+    "clash": -1,
+}
 SLOPES, FALLS = 3000, 1.0
 REFERENCES = []
-FRAMES = ("phone", "desktop", "meme", "sticker25", "text25", "letterbox", "border15")
-ALIKE = 20
+FRAMES = ("phone", "desktop", "meme", "sticker25", "text25", "letterbox", "border15", "watermark", "sticker10")
+# Pictures in each frame, all pairs of which are looked at.
+FRAMED = 72
 # A claim accuses somebody: of the least sure ones at most one in five may be wrong, where copies are as frequent as among these
 # candidates.
 LEAST_BAR = 0.8
@@ -104,7 +118,7 @@ def of_battery(folder, photos):
     queries = [battery.folder / query.query for query in battery.queries]
     for number, entry, evidence in evidence_of(queries, [battery.path(r) for r in battery.references], "battery"):
         query = battery.queries[number]
-        yield evidence, places.get(query.source) == entry, query.edit, (query.query, sources[entry])
+        yield evidence, places.get(query.source) == entry, query.edit, (query.source or query.query, sources[entry])
 
 
 def pair_of(job):
@@ -119,7 +133,7 @@ def of_frames(folder, photos):
     """Different pictures in one kind of frame, caption or sticker, all pairs of them: nothing is a copy."""
     battery, forked = read_battery(folder, photos), multiprocessing.get_context("fork")
     for edit in FRAMES:
-        queries = [q for q in battery.queries if q.edit == edit and q.source is not None][:ALIKE]
+        queries = [q for q in battery.queries if q.edit == edit and q.source is not None][:FRAMED]
         made = [described(folder / q.query, close=True) for q in queries]
         kept = [Reference.from_bytes(described(folder / q.query).kept()) for q in queries]
         REFERENCES[:] = zip(made, kept, strict=True)
@@ -127,11 +141,11 @@ def of_frames(folder, photos):
         with forked.Pool() as pool:
             found = pool.map(pair_of, pairs, 16)
         for (one, other), evidence in zip(pairs, found, strict=True):
-            if evidence is not None:
-                yield evidence, False, edit, (queries[one].query, queries[other].query)
+            if evidence is not None and not ruled_out(evidence):
+                yield evidence, False, edit, (queries[one].source, queries[other].source)
 
 
-def of_different(files, known):
+def of_different(files):
     """Pictures of all files in one index, each searched among the others."""
     listed: dict[Path, str] = {}
     for file in files:
@@ -141,8 +155,22 @@ def of_different(files, known):
     paths, names = list(listed), list(listed.values())
     for number, entry, evidence in evidence_of(paths, paths, "different"):
         pair = names[number], names[entry]
-        if number != entry and frozenset(pair) not in known:
+        if number != entry:
             yield evidence, False, "itself", pair
+
+
+def may_be_alike(pair, folders):
+    """Whether the two may show one brand or product: both are from folders of such, or a copy of who knows what."""
+    return all(flat(name).startswith(("queries_", *(f"{folder}_" for folder in folders))) for name in pair)
+
+
+def is_known(pair, known, parts):
+    return frozenset(map(flat, pair)) in known or any(part in name for part in parts for name in pair)
+
+
+def flat(name):
+    """folder/name as a battery's folder of photos has it."""
+    return name.replace("/", "_")
 
 
 def fitted(x, y, weight):
@@ -204,8 +232,8 @@ def cross_validated(x, y, weight, sources):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("battery", type=Path)
     parser.add_argument("photos", type=Path)
+    parser.add_argument("battery", type=Path, nargs="+")
     parser.add_argument("--different", type=Path, nargs="*", default=[])
     parser.add_argument("--alike", type=Path, nargs="*", default=[])
     parser.add_argument("--known", type=Path)
@@ -213,17 +241,20 @@ def main():
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    known = set() if args.known is None else {frozenset(pair) for pair in json.loads(args.known.read_text())}
-    rows = list(of_battery(args.battery, args.photos))
-    rows += of_frames(args.battery, args.photos)
-    rows += of_different(args.different, known)
-    before = len(rows)
-    rows += of_different(args.alike, known)
-    rows = [(*row, at >= before) for at, row in enumerate(rows)]
-    rows = [r for r in rows if r[1] or not any(part in r[3][1] for part in args.leave_out)]
+    known = set() if args.known is None else {frozenset(map(flat, pair)) for pair in json.loads(args.known.read_text())}
+    rows = []
+    for battery in args.battery:
+        rows += of_battery(battery, args.photos)
+        rows += of_frames(battery, args.photos)
+    rows += of_different(args.different)
+    rows += of_different(args.alike)
+    folders = [file.parent.name for file in args.alike]
+    rows = [(*row, not row[1] and may_be_alike(row[3], folders)) for row in rows]
+    rows = [r for r in rows if r[1] or not is_known(r[3], known, args.leave_out)]
     x, y = np.stack([evidence_features(r[0]) for r in rows]), np.array([r[1] for r in rows])
     alike = np.array([r[4] for r in rows])
-    weight = np.where(alike, ALIKE_WEIGHT, 1.0)
+    weight = np.array([WEIGHTS.get(row[2], 1.0) if row[1] else OTHERS_WEIGHT for row in rows])
+    weight[alike] = ALIKE_WEIGHT
     model = mean, deviation, weights, bias = fitted(x, y, weight)
     allowed = np.array([not ruled_out(r[0]) for r in rows])
     worst_seen = (predicted(model, x) * allowed)[~y & ~alike].max()

@@ -161,6 +161,18 @@ def test_of_two_pictures_in_one_frame_the_frame_agrees_and_the_rest_does_not():
     assert inside[top : top + 50, left : left + 90].mean() < 0.15
 
 
+def test_words_on_a_plain_part_disagree_without_a_clash_and_another_subject_clashes():
+    page = np.full((240, 320, 3), 235, np.uint8)
+    page[60:200, 20:140] = textured(1)[60:200, 20:140]
+    marked, other = page.copy(), page.copy()
+    cv2.putText(marked, "shop.example", (160, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 2)
+    other[60:200, 20:140] = textured(2)[60:200, 20:140]
+    written, changed = (agree(grey(pixels), SMALL, thumbnail(page)) for pixels in (marked, other))
+    assert 0.02 < 1 - written.share < 0.5
+    assert written.clash < 0.01
+    assert changed.clash > 0.9 * (1 - changed.share) > 0.3
+
+
 def test_what_is_one_plain_tone_says_nothing():
     white = np.full((240, 320), 255, np.uint8)
     seen = agree(white, SMALL, np.full((96, 128), 255, np.uint8))
@@ -265,6 +277,7 @@ EVIDENCE = Evidence(
     ground=0.2,
     middle=0.9,
     fidelity=0.9,
+    clash=0.05,
     here=1.0,
     there=0.5,
     distance=100,

@@ -39,16 +39,18 @@ GROUND = 8
 class Agreement:
     """What both show, in shares of 0 to 1.
 
-    share: of the windows where one of them shows something, how many agree. shown: share of the overlap that shows something.
-    here, there: share of the query, and of the reference, that the overlap covers. windows: how many agree, in windows that do
-    not overlap each other. ground: of the pixels that agree, the share that is one plain ground: near 1 for frames and text.
-    middle: as share, in the middle of the reference alone: a frame agrees around it, a subject within.
+    share: of the windows where one of them shows something, how many agree. clash: how many do not although both show something
+    there; what lies over plain parts of the other, as a watermark does, does not clash. shown: share of the overlap that shows
+    something. here, there: share of the query, and of the reference, that the overlap covers. windows: how many agree, in windows
+    that do not overlap each other. ground: of the pixels that agree, the share that is one plain ground: near 1 for frames and
+    text. middle: as share, in the middle of the reference alone: a frame agrees around it, a subject within.
     fidelity: mean correlation of what agrees, AGREES to 1: photos of alike things agree, but not in everything.
     agrees: (h, w) flags over the reference's small picture; shows: the same, where one of them shows something; overlap: where
     both are.
     """
 
     share: float
+    clash: float
     shown: float
     here: float
     there: float
@@ -79,12 +81,14 @@ def agree(plane: Plane, matrix: Doubles, thumbnail: Plane) -> Agreement:
     overlap = inside > INSIDE
     shows = overlap & (np.maximum(variance_a, variance_b) > TEXTURE**2)
     agrees = shows & (correlation > AGREES)
+    clashes = shows & ~agrees & (np.minimum(variance_a, variance_b) > TEXTURE**2)
     there = float(mask.mean())
     area = abs(float(np.linalg.det(matrix[:2, :2])))
     here = min(1.0, float(mask.sum()) / max(area * plane.size, 1e-6))
     seen = float(shows.sum())
     return Agreement(
         share=float(agrees.sum()) / seen if seen else 0.0,
+        clash=float(clashes.sum()) / seen if seen else 0.0,
         shown=seen / max(float(overlap.sum()), 1.0),
         here=here,
         there=there,

@@ -107,13 +107,14 @@ FEATURES = (
     "middle",
     "here",
     "there",
+    "clash",
 )
 # Standard deviations beyond which a feature is taken for one that lies there: the model has seen hardly any.
 FURTHEST = 4.0
 
 
 def evidence_features(evidence: Evidence) -> Doubles:
-    """(13,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
+    """(14,) float64: evidence as the logistic model takes it, one number for each of `FEATURES`.
 
     Counts and pixels by their logarithm (of one more), shares of what is seen by their log odds, bits in halves of a byte,
     distance in halves of a hash; the shares of the two pictures that the overlap covers by their logarithm, and the larger one
@@ -134,12 +135,13 @@ def evidence_features(evidence: Evidence) -> Doubles:
             _log_odds(evidence.middle, 0.02, 0.98),
             math.log(max(evidence.here, 0.02)),
             math.log(max(evidence.there, 0.02)),
+            _log_odds(evidence.clash, 0.02, 0.98),
         ]
     )
 
 
 def quadratic(features: Doubles, mean: Doubles, deviation: Doubles) -> Doubles:
-    """(…, 104) float64: (…, 13) features in standard deviations, then all their products by twos, each with itself too."""
+    """(…, 119) float64: (…, 14) features in standard deviations, then all their products by twos, each with itself too."""
     z = np.clip((features - mean) / deviation, -FURTHEST, FURTHEST)
     first, second = np.triu_indices(z.shape[-1])
     return np.concatenate([z, z[..., first] * z[..., second]], axis=-1)
@@ -322,7 +324,7 @@ def probabilities(distance: Numbers, plain: Numbers, identical: npt.NDArray[np.b
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Model:
-    """The logistic model of the evidence: (13,) mean and deviation of the features, (104,) weights of `quadratic`."""
+    """The logistic model of the evidence: (14,) mean and deviation of the features, (119,) weights of `quadratic`."""
 
     mean: Doubles
     deviation: Doubles

@@ -63,7 +63,8 @@ class Evidence:
     misses them. Two photos of alike things are further off than copies.
     share: of what either picture shows in the overlap, the part that agrees, 0 to 1; windows: how much that is, in windows of
     9 x 9 pixels of a picture of 128; middle: as share, in the middle of the reference; ground: of what agrees, the share that
-    is one plain tone; fidelity: the mean correlation of what agrees, 0.6 to 1.
+    is one plain tone; fidelity: the mean correlation of what agrees, 0.6 to 1; clash: share of what is shown where both pictures
+    show something, and not the same.
     here, there: share of the query, and of the reference, that the overlap covers.
     distance: Hamming bits between the hashes of the whole pictures, the least of eight orientations, 0 to 256.
     """
@@ -77,6 +78,7 @@ class Evidence:
     ground: float
     middle: float
     fidelity: float
+    clash: float
     here: float
     there: float
     distance: int
@@ -148,6 +150,7 @@ def _judge(query: LocalFeatures, reference: Reference, found: Alignment, distanc
         seen.ground,
         seen.middle,
         seen.fidelity,
+        seen.clash,
         seen.here,
         seen.there,
         distance,
