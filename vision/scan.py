@@ -27,7 +27,7 @@ from vision.errors import PictureError, UsageError, WeightsError
 from vision.images import read_picture
 from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
-from vision.recognise import Place, Recogniser, Sighting, Text, crop_of
+from vision.recognise import Place, Recogniser, Sighting, Text, crop_of, looked_at, places_of
 from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
 from vision.verdict import Calibration, OperatingPoint, decide, join_marks
 
@@ -86,7 +86,8 @@ class Scanner:
     the library with them: only these can be named, the others still compete.
     device: auto, cpu, cuda or cuda:i. threads: workers, by default one for each core. batch: pictures a worker takes at once.
     false_alarms: share of brand-free pictures that may carry a known brand, in [0, 1]. min_score: keep detections from this
-    score on; by default the detector's operating point. max_pixels: larger pictures fail unread.
+    score on; by default from the detector's operating point on, and lower ones that carry a known brand. max_pixels: larger
+    pictures fail unread.
     Raises WeightsError, LibraryError, BackendError when a part is missing or damaged, UsageError for values out of range.
     """
 
@@ -272,19 +273,17 @@ class Scanner:
         """Detect, embed, search and decide, each stage once for the whole batch."""
         if not pictures:
             return []
-        detections = self.detector.detect(pictures, min_score=self.min_score, tiles=self.tiles, views=self.views)
-        places = [
-            [
-                Place(picture, box, float(score), "product" if kind == "product" else "logo")
-                for box, score, kind in zip(found.boxes, found.scores, found.kinds, strict=True)
-            ]
-            for picture, found in zip(pictures, detections, strict=True)
-        ]
+        reported = self.detector.operating_points
+        least = looked_at(reported) if self.min_score is None else self.min_score
+        detections = self.detector.detect(pictures, min_score=least, tiles=self.tiles, views=self.views)
+        places = [places_of(p, found, reported) for p, found in zip(pictures, detections, strict=True)]
         sightings = iter(self.recogniser.see([place for row in places for place in row]))
         seen = [[next(sightings) for _ in row] for row in places]
         found = [[self._finding(*each) for each in zip(*row, strict=True)] for row in zip(places, seen, strict=True)]
         self._read_subjects(places, seen, found)
         self._look_at_wholes(pictures, found)
+        if self.min_score is None:  # what the detector is not sure of counts only by what is known of it
+            found = [[f for f in row if f.verdict == "known" or f.score >= reported.get(f.kind, 0.0)] for row in found]
         return [tuple(join_marks(row)) for row in found]
 
     def _read_subjects(

@@ -121,6 +121,16 @@ def test_no_pictures_give_no_answers() -> None:
     assert detector().detect([]) == []
 
 
+def test_a_score_may_be_asked_for_of_one_kind_alone() -> None:
+    """The other kinds keep their operating points."""
+    one = detector()
+    shown = [painted(60, 60, (10, 10, 30, 30))]
+    assert one.detect(shown, min_score=0.0)[0].kinds == ("logo", "product")
+    assert one.detect(shown, min_score={"logo": 0.0})[0].kinds == one.detect(shown)[0].kinds == ("logo",)
+    assert one.detect(shown, min_score={"logo": 1.0})[0].kinds == ()
+    assert one.detect(shown, min_score={"product": 0.0})[0].kinds == ("logo", "product")
+
+
 def test_each_kind_has_its_own_operating_point() -> None:
     raw = np.zeros((6, 2), np.float32)
     raw[:4, 0], raw[4, 0] = (20, 20, 10, 10), 0.35
@@ -184,7 +194,9 @@ def test_classes_of_one_kind_are_one_box() -> None:
     assert scores[0] == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("options", [{"min_score": 1.5}, {"min_score": -0.1}, {"max_boxes": 0}])
+@pytest.mark.parametrize(
+    "options", [{"min_score": 1.5}, {"min_score": -0.1}, {"min_score": {"logo": 2.0}}, {"max_boxes": 0}]
+)
 def test_senseless_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as error:
         detector().detect([painted(10, 10, (0, 0, 5, 5))], **options)

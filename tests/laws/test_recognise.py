@@ -1,14 +1,16 @@
 """Laws of gathering evidence: what is read when, and how what is read joins what is seen."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from library_fakes import Colours
 
+from vision.detect import Detector
 from vision.errors import LibraryError, UsageError
 from vision.library import Library
-from vision.recognise import FALLBACK_POINTS, READ_PADDING, Place, Recogniser, merged, weakened
+from vision.recognise import FALLBACK_POINTS, LOOKED_AT, READ_PADDING, Place, Recogniser, merged, weakened
 from vision.scan import Scanner
 from vision.values import READ_BLANK, READ_CLASSES, Finding, NameMatch, Picture, TextLine
 from vision.verdict import Calibration
@@ -208,3 +210,21 @@ def test_a_scanner_refuses_a_library_of_another_embedder_however_it_is_given(tmp
 def test_a_scanner_refuses_to_read_nothing():
     with pytest.raises(UsageError):
         Scanner(max_pixels=0)
+
+
+SAMPLES = sorted((Path(__file__).resolve().parents[2] / "datasets" / "samples" / "images").iterdir())
+
+
+def test_a_logo_that_the_detector_is_not_sure_of_counts_where_it_carries_a_known_brand():
+    """Boxes under the operating point are looked at: what is named is told, and nothing else of them."""
+    detector = Detector.load()
+    detector.settings = replace(detector.settings, scores={"logo": 0.999, "product": 0.999})
+
+    def logos(**options):
+        found = Scanner(detector=detector, copies=False, **options).scan_many(SAMPLES)
+        return [(r.path, f.brand, f.verdict) for r in found for f in r.findings if f.kind == "logo"]
+
+    told, looked_at = logos(), logos(min_score=LOOKED_AT)
+    assert not logos(min_score=0.999)
+    assert {verdict for _, _, verdict in told} == {"known"}
+    assert set(told) == {each for each in looked_at if each[2] == "known"} != set(looked_at)

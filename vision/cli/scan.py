@@ -93,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=float,
         metavar="S",
-        help="keep detections from this score on (the detector's operating point)",
+        help="keep detections from this score on (the detector's operating point, and lower ones that carry a known brand)",
     )
     parser.add_argument(
         "--max-pixels", type=int, default=100_000_000, metavar="N", help="larger pictures fail unread (100 million)"

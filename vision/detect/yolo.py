@@ -185,6 +185,11 @@ class Detector:
         """The lowest score of a box that is reported without `min_score`."""
         return min(self.settings.scores.values())
 
+    @property
+    def operating_points(self) -> Mapping[str, float]:
+        """The score from which a box of each kind is reported without `min_score`."""
+        return self.settings.scores
+
     @classmethod
     def load(
         cls, path: Path | str | None = None, *, size: int | None = None, threads: int = 1, device: str = "auto"
@@ -212,7 +217,7 @@ class Detector:
         self,
         images: Sequence[Any],
         *,
-        min_score: float | None = None,
+        min_score: float | Mapping[str, float] | None = None,
         max_boxes: int = 100,
         tiles: Tiles = "off",
         views: Views = "off",
@@ -220,14 +225,18 @@ class Detector:
         """Find logos and products.
 
         images: anything that `read_picture` takes: paths, bytes, PIL images, (h, w, 3) uint8 RGB arrays, `Picture`s.
-        min_score: in [0, 1]; None means the operating point of each kind. max_boxes: at least 1, over all kinds.
-        tiles: besides the whole picture look at n × n overlapping tiles of it; "auto": as many as a large picture is worth.
+        min_score: in [0, 1], one for all kinds or by kind; None means their operating points. max_boxes: at least 1, over all
+        kinds. tiles: besides the whole picture look at n × n overlapping tiles of it; "auto": as many as a large one is worth.
         views: look at everything mirrored too ("flip"), turned by quarters ("turns"), or both ("all"). Time grows by the looks.
         Gives one `Detections` a picture; boxes in full-scale pixels, inside the picture, never without area.
         Raises PictureError for a picture that cannot be read, UsageError (bad_option).
         """
-        if min_score is not None and not 0 <= min_score <= 1:
+        known = self.settings.scores
+        least = known if min_score is None else min_score
+        if not all(0 <= s <= 1 for s in (least.values() if isinstance(least, Mapping) else (least,))):
             raise UsageError("bad_option", f"min_score {min_score} is not in [0, 1]")
+        if isinstance(least, Mapping):
+            least = {kind: least.get(kind, score) for kind, score in known.items()}
         if max_boxes < 1:
             raise UsageError("bad_option", f"max_boxes {max_boxes} is less than 1")
         check(tiles, views)
@@ -236,7 +245,7 @@ class Detector:
             pictures = [read_picture(i) for i in images[start : start + self._batch]]
             seen = [self._looks(p, tiles, views) for p in pictures]
             jobs = [(p.pixels, look) for p, looks in zip(pictures, seen, strict=True) for look in looks]
-            answers = iter(self._look(jobs, self.settings.scores if min_score is None else min_score, max_boxes))
+            answers = iter(self._look(jobs, least, max_boxes))
             for picture, looks in zip(pictures, seen, strict=True):
                 high, wide = picture.pixels.shape[:2]
                 own = [(look, next(answers)) for look in looks]

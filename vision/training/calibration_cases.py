@@ -22,7 +22,7 @@ from vision.errors import DatasetError, PictureError
 from vision.images import read_picture
 from vision.library import Library
 from vision.library.names import canonical, fold
-from vision.recognise import MOST_NAMES, NEIGHBORS, Place, Recogniser, Sighting, crop_of
+from vision.recognise import MOST_NAMES, NEIGHBORS, Place, Recogniser, Sighting, crop_of, looked_at, places_of
 from vision.scan import DECODE_SIDE
 from vision.values import Match, Picture
 from vision.verdict.evidence import Evidence, contenders
@@ -110,10 +110,9 @@ class Gatherer:
         places = [*self._places(picture), Place.whole(picture), Place.whole(_cut_out(picture, _somewhere(picture)))]
         return list(self._cases(places, [""] * len(places), path.name))
 
-    def _places(self, picture: Picture) -> Iterator[Place]:
-        found = self.detector.detect([picture])[0]
-        for box, kind, score in zip(found.boxes, found.kinds, found.scores, strict=True):
-            yield Place(picture, box, float(score), "product" if kind == "product" else "logo")
+    def _places(self, picture: Picture) -> list[Place]:
+        reported = self.detector.operating_points
+        return places_of(picture, self.detector.detect([picture], min_score=looked_at(reported))[0], reported)
 
     def _cases(self, places: Sequence[Place], brands: Sequence[str], group: str) -> Iterator[Case]:
         """brands: the folded true brand of each place, empty when there is none. One more neighbour is searched than a scan
