@@ -1,5 +1,7 @@
 """Laws of what a calibration is fitted to: it sees what a scan sees, and pictures as people keep them."""
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 from library_fakes import Colours
@@ -10,7 +12,7 @@ pytestmark = pytest.mark.train
 from vision.datasets.labelled import LabelledBox, LabelledPicture  # noqa: E402
 from vision.errors import DatasetError  # noqa: E402
 from vision.library import Library  # noqa: E402
-from vision.recognise import Recogniser  # noqa: E402
+from vision.recognise import LOOKED_AT, Recogniser  # noqa: E402
 from vision.training.calibration_cases import Gatherer, brand_free_photos  # noqa: E402
 from vision.training.calibration_fit import answer  # noqa: E402
 from vision.values import Detections  # noqa: E402
@@ -23,11 +25,24 @@ SURE = Calibration((0.0,) * len(FEATURES), 9.0, 1e-4)
 class Everything:
     """Finds one logo: the picture."""
 
-    def detect(self, pictures):
+    operating_points = MappingProxyType({"logo": 0.5})
+
+    def detect(self, pictures, *, min_score):
         return [
             Detections(np.array([[0, 0, p.width, p.height]], dtype=np.float32), ("logo",), np.array([0.9], np.float32))
             for p in pictures
         ]
+
+
+class Halves(Everything):
+    """Finds a logo in the left half, and hardly one in the right."""
+
+    def detect(self, pictures, *, min_score):
+        (picture,) = pictures
+        middle, scores = picture.width / 2, np.array([0.9, LOOKED_AT], np.float32)
+        boxes = [[0, 0, middle, picture.height], [middle, 0, picture.width, picture.height]]
+        kept = scores >= min_score["logo"]
+        return [Detections(np.array(boxes, np.float32)[kept], ("logo",) * int(kept.sum()), scores[kept])]
 
 
 class Nothing:
@@ -55,6 +70,23 @@ def test_negative_references_compete_in_a_calibration_as_they_do_in_a_scan(tmp_p
     for case in cases:
         assert case.evidence.matches[0].negative
         assert answer((SURE, SURE), case).brand is None
+
+
+def test_an_unlabelled_mark_of_a_brand_that_the_picture_shows_teaches_no_caution(tmp_path):
+    """Few sources label every word that names a brand: without those brands, whatever else is named there is wrong."""
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    for name, tone in (("Acme", 250), ("Other", 90)):
+        library.add(name, colour(10, 10, tone))
+    Image.fromarray(np.hstack([colour(10, 10, 250)] * 2)).save(tmp_path / "two.png")
+    box = LabelledBox((0.0, 0.0, 64.0, 64.0), "logo", "Acme Kids")
+    shown = LabelledPicture(tmp_path / "two.png", 128, 64, (box,), "set", True, frozenset({"logo"}))
+    cases = list(Gatherer(Halves(), Recogniser(Colours(), library)).labelled([shown]))
+    found = [
+        [m.brand for m in case.evidence.matches]
+        for case in cases
+        if case.evidence.score < 0.5 and case.evidence.kind == "logo"
+    ]
+    assert found == [["Other"]]
 
 
 def test_what_is_too_small_to_be_read_is_judged_without_reading_as_in_a_scan(tmp_path):

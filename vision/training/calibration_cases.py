@@ -1,8 +1,9 @@
 """Boxes with their evidence and their truth: what a verdict's probability is fitted to.
 
 Each found box of a labelled brand is two cases: with its brand in the library (right when the best contender is that brand) and
-with it taken out (a stranger: whatever is named is wrong). Boxes on no logo at all and those of brand-free photographs are
-strangers too. Every case is made for the library as it is and for parts of it, so that the fit learns what its size does.
+with it taken out (a stranger: whatever is named is wrong). Boxes on no labelled logo and those of brand-free photographs are
+strangers too, the former without the brands of their picture: few sources label every word that names one. Every case is made for
+the library as it is and for parts of it, so that the fit learns what its size does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision import geometry
-from vision.datasets.labelled import LabelledPicture
+from vision.datasets.labelled import LabelledPicture, brands_of, kin_keys
 from vision.detect import Detector
 from vision.errors import DatasetError, PictureError
 from vision.images import read_picture
@@ -102,7 +103,7 @@ class Gatherer:
                 if each.brand is not None and min(box[2] - box[0], box[3] - box[1]) >= LEAST_WHOLE:
                     places.append(Place.whole(_cut_out(picture, box)))
                     brands.append(fold(canonical(each.brand)))
-            yield from self._cases(places, brands, labelled.path.name)
+            yield from self._cases(places, brands, labelled.path.name, self._shown(labelled))
 
     def photo(self, path: Path) -> list[Case]:
         """Everything found in a photograph that shows no brand, the photograph itself and a cut of it: strangers all."""
@@ -110,13 +111,20 @@ class Gatherer:
         places = [*self._places(picture), Place.whole(picture), Place.whole(_cut_out(picture, _somewhere(picture)))]
         return list(self._cases(places, [""] * len(places), path.name))
 
+    def _shown(self, labelled: LabelledPicture) -> frozenset[str]:
+        """The library's names of the brands that a picture shows, "Adidas" for "Adidas SB" too."""
+        keys = {key for brand in brands_of(labelled) for key in (fold(canonical(brand)), *kin_keys(brand))}
+        return frozenset(self.name_of[key] for key in keys & self.name_of.keys())
+
     def _places(self, picture: Picture) -> list[Place]:
         reported = self.detector.operating_points
         return places_of(picture, self.detector.detect([picture], min_score=looked_at(reported))[0], reported)
 
-    def _cases(self, places: Sequence[Place], brands: Sequence[str], group: str) -> Iterator[Case]:
-        """brands: the folded true brand of each place, empty when there is none. One more neighbour is searched than a scan
-        looks at: when the true brand is taken out, the scan's number of rivals is left."""
+    def _cases(
+        self, places: Sequence[Place], brands: Sequence[str], group: str, shown: frozenset[str] = frozenset()
+    ) -> Iterator[Case]:
+        """brands: the folded true brand of each place, empty when there is none. shown: what the picture may name elsewhere. One
+        more neighbour is searched than a scan looks at: when the true brand is taken out, the scan's number of rivals is left."""
         seen = self.recogniser.see(places, neighbors=NEIGHBORS + 1, names=_NAMES)
         if not seen:
             return
@@ -129,19 +137,27 @@ class Gatherer:
                     evidence = self._evidence(sighting, matches, held | {name}, own=name)
                     right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
                     yield Case(evidence, right, False, brand, sighting.was_read)
-                evidence = self._evidence(sighting, matches, held - {name or ""})
+                rivals = held - {name} if name is not None else held
+                evidence = self._evidence(sighting, matches, rivals, without=shown if name is None else frozenset())
                 yield Case(evidence, None, True, brand or group, sighting.was_read)
 
     def _evidence(
-        self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], own: str | None = None
+        self,
+        sighting: Sighting,
+        searched: Sequence[Match],
+        held: frozenset[str],
+        own: str | None = None,
+        without: frozenset[str] = frozenset(),
     ) -> Evidence:
-        """What a library of the brands `held` and all negatives would have given. own: a brand that joins it for this box."""
-        near = {m.brand: m for m in searched if m.negative or m.brand in held}
+        """What a library of the brands `held` and all negatives would have given. own: a brand that joins it for this box.
+        without: brands that are passed over, as if they had no references."""
+        found = held - without
+        near = {m.brand: m for m in searched if m.negative or m.brand in found}
         if own is not None and own not in near:
             match = self.recogniser.library.nearest_of(sighting.embedding[None], [[own]])[0][0]
             near |= {own: match} if match is not None else {}
         kept = dict(sorted(near.items(), key=lambda item: -item[1].similarity)[:NEIGHBORS])
-        names = [n for n in sighting.evidence.names if n.brand in held][:MOST_NAMES]
+        names = [n for n in sighting.evidence.names if n.brand in found][:MOST_NAMES]
         everywhere = {m.brand: m for m in sighting.evidence.matches}
         read = {n.brand: everywhere[n.brand] for n in names if n.brand in everywhere and n.brand not in kept}
         return replace(
