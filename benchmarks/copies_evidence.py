@@ -68,9 +68,9 @@ REFERENCES = []
 FRAMES = ("phone", "desktop", "meme", "sticker25", "text25", "letterbox", "border15", "watermark", "sticker10")
 # Pictures in each frame, all pairs of which are looked at.
 FRAMED = 72
-# A claim accuses somebody: of the least sure ones at most one in five may be wrong, where copies are as frequent as among these
+# A claim accuses somebody: of the least sure ones at most one in seven may be wrong, where copies are as frequent as among these
 # candidates.
-LEAST_BAR = 0.8
+LEAST_BAR = 0.85
 # No evidence of this kind is surer than what was seen wrong once in so many candidates.
 AT_MOST = 0.9999
 
