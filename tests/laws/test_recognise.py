@@ -11,8 +11,8 @@ from vision.detect import Detector
 from vision.errors import LibraryError, UsageError
 from vision.library import Library
 from vision.recognise import FALLBACK_POINTS, LOOKED_AT, READ_PADDING, Place, Recogniser, merged, weakened
-from vision.scan import Scanner
-from vision.values import READ_BLANK, READ_CLASSES, Finding, NameMatch, Picture, TextLine
+from vision.scan import Scanner, is_told
+from vision.values import READ_BLANK, READ_CLASSES, Candidate, Finding, NameMatch, Picture, TextLine
 from vision.verdict import Calibration
 from vision.verdict.evidence import FEATURES
 
@@ -227,4 +227,17 @@ def test_a_logo_that_the_detector_is_not_sure_of_counts_where_it_carries_a_known
     told, looked_at = logos(), logos(min_score=LOOKED_AT)
     assert not logos(min_score=0.999)
     assert {verdict for _, _, verdict in told} == {"known"}
-    assert set(told) == {each for each in looked_at if each[2] == "known"} != set(looked_at)
+    assert set(told) <= {each for each in looked_at if each[2] == "known"} != set(looked_at)
+
+
+@pytest.mark.parametrize(("verdict", "probability", "read", "told"), [
+    ("known", 0.9, None, True),
+    ("known", 0.8, None, False),
+    ("known", 0.8, "ACME", True),
+    ("ambiguous", 0.99, "ACME", False),
+])  # fmt: skip
+def test_what_the_detector_is_not_sure_of_needs_a_name_or_a_high_probability(verdict, probability, read, told):
+    best = Candidate("Acme", 0.8, probability, "acme/1", read)
+    brand = "Acme" if verdict == "known" else None
+    finding = Finding("logo", (0, 0, 9, 9), 0.25, verdict, brand, None, probability, (best,), None)
+    assert is_told(finding) is told
