@@ -29,7 +29,7 @@ from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
 from vision.recognise import Place, Recogniser, Sighting, Text, crop_of, looked_at, places_of
 from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
-from vision.verdict import Calibration, OperatingPoint, decide, join_marks
+from vision.verdict import Calibration, OperatingPoint, decide, is_told, join_marks
 
 if TYPE_CHECKING:
     from vision.copies import CopyDescription, CopyIndex, Hit, ScanIndex
@@ -47,10 +47,6 @@ R = TypeVar("R")
 # A picture is decoded at the smallest scale whose longest side is at least this. The detector sees 416 to 640 px and finds
 # marks from about 10 px there, which are 20 px and more here: enough for their crop.
 DECODE_SIDE = 1280
-
-# From which probability on a look alone names a mark that the detector is not sure of. From .7 on, the heel of a sock was Zalando
-# and a fold of leather Nike: three of 19 such claims on 1,550 catalogue pictures; from .85 on none.
-LEAST_UNSURE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,13 +357,6 @@ class Scanner:
             claims += seen.search(description, logos=functools.partial(logos_of, examined.result))
             seen.add(examined.result.path, description)
         return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
-
-
-def is_told(finding: Finding) -> bool:
-    """Whether a finding that the detector is not sure of counts: a brand whose name can be read, or likely enough by its look."""
-    if finding.verdict != "known":
-        return False
-    return finding.candidates[0].read is not None or finding.probability >= LEAST_UNSURE
 
 
 def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:

@@ -11,9 +11,9 @@ from vision.detect import Detector
 from vision.errors import LibraryError, UsageError
 from vision.library import Library
 from vision.recognise import FALLBACK_POINTS, LOOKED_AT, READ_PADDING, Place, Recogniser, merged, weakened
-from vision.scan import Scanner, is_told
+from vision.scan import Scanner
 from vision.values import READ_BLANK, READ_CLASSES, Candidate, Finding, NameMatch, Picture, TextLine
-from vision.verdict import Calibration
+from vision.verdict import Calibration, is_told
 from vision.verdict.evidence import FEATURES
 
 STRICT = Calibration((0.0,) * len(FEATURES), -9.0, 0.05)  # never sure of anything
