@@ -17,6 +17,10 @@ SCHEMA = "vision.result/1"
 
 Kind = Literal["logo", "product", "image"]
 VerdictName = Literal["known", "ambiguous", "unknown"]
+# How a mark stands in the picture; turned clockwise by so many degrees.
+Orientation = Literal["upright", "mirrored", "turned_90", "turned_180", "turned_270"]
+# How a line of text was read (see TextLine).
+Way = Literal["lines", "mirrored", "turned_180", "whole", "ring"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 Pixels = npt.NDArray[np.uint8]
@@ -108,7 +112,8 @@ class TextLine:
     height: of the letters, in pixels of the crop, across the reading direction.
     steps: (t, 38) float32, each row a distribution: the recogniser's time steps with their classes summed into `READ_CLASSES`,
     blank (`READ_BLANK`) and others (`READ_OTHER`).
-    way: how it was read: "lines" found by the text detector, the "whole" crop as one line, or the "ring" unrolled.
+    way: how it was read: "lines" found by the text detector, such lines "mirrored" or "turned_180", the "whole" crop as one line,
+    or the "ring" unrolled.
     """
 
     string: str
@@ -116,7 +121,7 @@ class TextLine:
     box: Box
     height: float
     steps: npt.NDArray[np.float32]
-    way: Literal["lines", "whole", "ring"] = "lines"
+    way: Way = "lines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class NameMatch:
     edits: int
     confidence: float
     box: Box
-    way: Literal["lines", "whole", "ring"] = "lines"
+    way: Way = "lines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One box of a picture with its verdict. box: xyxy pixels of the upright picture at full scale, inside it."""
+    """One box of a picture with its verdict. box: xyxy pixels of the upright picture at full scale, inside it.
+
+    orientation: how the mark stands, as far as it was needed to tell: "mirrored", "turned_90" (clockwise), "turned_180" or
+    "turned_270" where it was recognised so, else "upright".
+    """
 
     kind: Kind
     box: Box
@@ -179,6 +188,7 @@ class Finding:
     probability: float
     candidates: tuple[Candidate, ...] = ()
     text: Reading | None = None
+    orientation: Orientation = "upright"
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +353,7 @@ def _finding_to_dict(finding: Finding) -> dict[str, Any]:
             "confidence": finding.text.confidence,
             "box": None if finding.text.box is None else list(finding.text.box),
         },
+        "orientation": finding.orientation,
     }
 
 
@@ -361,6 +372,7 @@ def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
             for c in row["candidates"]
         ),
         text=None if text is None else Reading(text["string"], text["confidence"], _optional_box(text.get("box"))),
+        orientation=row.get("orientation", "upright"),
     )
 
 

@@ -48,7 +48,7 @@ class Halves(Everything):
 class Nothing:
     """Reads nothing, in any way."""
 
-    def read(self, crops):
+    def read(self, crops, *, quick=False):
         return [() for _ in crops]
 
     read_whole = read_ring = read

@@ -137,6 +137,17 @@ def test_a_name_over_two_lines_is_one():
     assert best(bull, red).string == "Red Bull"
 
 
+@pytest.mark.parametrize("way", ["mirrored", "turned_180"])
+def test_words_side_by_side_are_joined_in_the_order_in_which_they_are_read(way):
+    """In a mirror and upside-down the first word stands on the right, and upside-down the first line below."""
+    first, second = (50, 0, 90, 20), (0, 0, 40, 20)
+    assert best(line("Red", box=first, way=way), line("Bull", box=second, way=way)).brand == "Red Bull"
+    assert best(line("Red", box=second, way=way), line("Bull", box=first, way=way)) is None
+    under, over = (0, 30, 90, 50), (0, 0, 90, 20)
+    top, foot = (under, over) if way == "turned_180" else (over, under)
+    assert best(line("Calvin", box=top, way=way), line("Klein", box=foot, way=way)).way == way
+
+
 def test_a_short_name_may_lack_a_letter_but_not_have_another_one():
     index = NameIndex([("Castro", "Castro")])
     assert accepted("CASTO", index=index) == ["Castro"]

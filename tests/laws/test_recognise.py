@@ -10,7 +10,17 @@ from library_fakes import Colours
 from vision.detect import Detector
 from vision.errors import LibraryError, UsageError
 from vision.library import Library
-from vision.recognise import FALLBACK_POINTS, LOOKED_AT, READ_PADDING, Place, Recogniser, merged, weakened
+from vision.recognise import (
+    FALLBACK_POINTS,
+    LOOKED_AT,
+    READ_PADDING,
+    TURNS,
+    Place,
+    Recogniser,
+    merged,
+    upright,
+    weakened,
+)
 from vision.scan import Scanner
 from vision.values import READ_BLANK, READ_CLASSES, Candidate, Finding, NameMatch, Picture, TextLine
 from vision.verdict import Calibration, is_told
@@ -37,10 +47,11 @@ class Reader:
 
     def _answer(self, way, crops):
         self.asked.append((way, [c.shape for c in crops]))
+        way = way.removeprefix("quick ")
         return [(line(self.told[way], way=way),) if self.told[way] else () for _ in crops]
 
-    def read(self, crops):
-        return self._answer("lines", crops)
+    def read(self, crops, *, quick=False):
+        return self._answer("quick lines" if quick else "lines", crops)
 
     def read_whole(self, crops):
         return self._answer("whole", crops)
@@ -115,6 +126,72 @@ def test_a_fallback_counts_less_than_a_line_that_was_found(library):
     bar = NameMatch("A", "A", "A", 0.2, True, 0, 0.9, (0, 0, 1, 1))
     assert not weakened(bar).accepted
     assert [m.score for m in merged([bar], [weakened(bar)])] == [0.2]
+
+
+def lopsided_mark():
+    """Unlike itself in a mirror and whichever way it is turned."""
+    mark = np.full((64, 64, 3), 20, np.uint8)
+    mark[:32, :32], mark[:32, 32:] = (250, 240, 10), (10, 20, 240)
+    return mark
+
+
+@pytest.fixture(scope="module")
+def lopsided(tmp_path_factory):
+    made = Library.create(tmp_path_factory.mktemp("lopsided") / "l", embedder=Colours())
+    made.add("Lopsided", [lopsided_mark()])
+    made.add("Redwood", [colour(250, 10, 10)])
+    return made
+
+
+def shown(orientation):
+    """The picture of a mark that stands so."""
+    mark = lopsided_mark()
+    quarters = {"turned_90": 3, "turned_180": 2, "turned_270": 1}.get(orientation, 0)  # np.rot90 turns anticlockwise
+    mark = np.ascontiguousarray(mark[:, ::-1] if orientation == "mirrored" else np.rot90(mark, quarters))
+    return Picture(mark, 64, 64, "0" * 64, "array")
+
+
+def marked(picture, *, sure=True):
+    return Place(picture, np.array([0, 0, picture.width, picture.height], np.float32), 0.8, "logo", sure)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_mark_in_a_mirror_or_turned_is_seen_and_says_so(lopsided, orientation):
+    picture = shown(orientation)
+    (seen,) = see(lopsided, None, marked(picture))
+    assert (seen.orientation, seen.evidence.matches[0].brand) == (orientation, "Lopsided")
+    assert seen.evidence.matches[0].similarity == pytest.approx(1, abs=1e-3)
+    np.testing.assert_array_equal(upright(picture.pixels, orientation), lopsided_mark())
+    (as_it_stands,) = Recogniser(Colours(), lopsided).look([marked(picture)])
+    assert as_it_stands.orientation == "upright"
+    assert as_it_stands.evidence.matches[0].similarity < 0.9
+
+
+def test_marks_are_turned_only_where_the_detector_is_sure_and_nothing_is_told_as_it_stands(lopsided):
+    picture = shown("mirrored")
+    (seen,) = see(lopsided, None, marked(picture, sure=False))
+    assert seen.orientation == "upright"
+    (seen,) = see(lopsided, None, marked(picture), vision_alone=SURE)
+    assert seen.orientation == "upright"
+    (seen,) = see(lopsided, None, marked(shown("upright")))
+    assert seen.orientation == "upright"
+
+
+def test_a_name_that_is_read_in_a_mirror_tells_how_the_mark_stands(library):
+    class Mirror(Reader):
+        def read(self, crops, *, quick=False):
+            return [(line("BLUEBIRD", way="mirrored"),) for _ in crops]
+
+    (seen,) = see(library, Mirror(), place())
+    assert (seen.orientation, seen.reading.string) == ("mirrored", "BLUEBIRD")
+
+
+def test_marks_that_the_detector_is_not_sure_of_are_read_with_a_quick_look(library):
+    reader = Reader("BLUEBIRD")
+    unsure = replace(place(), sure=False)
+    seen = see(library, reader, place(), unsure, place(box=(20, 20, 90, 90)))
+    assert sorted((way, len(shapes)) for way, shapes in reader.asked) == [("lines", 2), ("quick lines", 1)]
+    assert all(one.evidence.names[0].brand == "Bluebird" for one in seen)
 
 
 def test_auto_reads_only_where_vision_alone_is_not_sure(library):

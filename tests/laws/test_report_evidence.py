@@ -1,9 +1,11 @@
 """Laws of what the page tells of a finding: who came second and by how much, and whom what was read names."""
 
+from dataclasses import replace
+
 import pytest
 from report_fakes import a_finding
 
-from vision.report.evidence import margin, reading_told, rivals_told, runner_up
+from vision.report.evidence import margin, orientation_told, reading_told, rivals_told, runner_up
 from vision.values import Candidate, Finding, Reading
 
 
@@ -43,6 +45,14 @@ def test_of_an_unknown_mark_the_nearest_brand_is_told_and_how_far_it_is():
     assert told(found(APEX, verdict="unknown")) == "nearest Apex, similarity 0.55, 4 %"
     assert told(found(NAMED, verdict="unknown")) == "nearest Nameonly, known by name, 90 %"
     assert rivals_told(Finding("logo", (0, 0, 9, 9), 0.9, "unknown", None, None, 0.0)) is None
+
+
+@pytest.mark.parametrize(("orientation", "words"), [
+    ("upright", None), ("mirrored", "recognised mirrored"), ("turned_90", "recognised turned by 90°"),
+    ("turned_180", "recognised upside-down"), ("turned_270", "recognised turned by 270°"),
+])  # fmt: skip
+def test_how_a_mark_stands_is_told_unless_it_is_upright(orientation, words):
+    assert orientation_told(replace(found(ACME), orientation=orientation)) == words
 
 
 def test_a_probability_that_was_rounded_away_is_not_none():

@@ -59,6 +59,32 @@ def test_a_line_that_runs_up_or_down_is_read(reader, quarters):
     assert line.height < line.box[3] - line.box[1]
 
 
+def mirrored(crop: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(crop[:, ::-1])
+
+
+def on_its_head(crop: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(crop[::-1, ::-1])
+
+
+@pytest.mark.parametrize(("turn", "way"), [(mirrored, "mirrored"), (on_its_head, "turned_180")])
+def test_lines_in_a_mirror_or_upside_down_are_read_and_say_so(reader, turn, way):
+    crop = lines_drawn(["NIVEA", "Creme 250"])
+    upright, found = reader.read([crop])[0], reader.read([turn(crop)])[0]
+    assert {(line.string, line.way) for line in found} == {("NIVEA", way), ("Creme 250", way)}
+    if way == "mirrored":
+        for a, b in zip(upright, found, strict=True):
+            assert (crop.shape[1] - b.box[2], *b.box[1::2]) == pytest.approx((a.box[0], *a.box[1::2]), abs=4)
+
+
+def test_a_quick_look_reads_words_as_they_stand_and_no_others(reader):
+    crop = lines_drawn(["NIVEA", "Creme 250"])
+    read, turned = reader.read([crop, mirrored(crop)], quick=True)
+    assert [line.string for line in read] == ["NIVEA", "Creme 250"]
+    assert {line.way for line in turned} <= {"lines"}
+    assert not {line.string for line in turned} & {"NIVEA", "Creme 250"}
+
+
 def test_words_round_a_ring_are_read_over_the_top_and_under_the_foot(reader):
     found = [line for line in reader.read_ring([ring_drawn("STARLIGHT", "COFFEE")])[0] if line.confidence > 0.9]
     top, foot = (next(x for x in found if x.string.replace(" ", "") == word) for word in ("STARLIGHT", "COFFEE"))

@@ -23,7 +23,7 @@ from rapidfuzz.distance import Levenshtein
 
 from vision.library.likelihood import LOOK_ALIKES, Emissions, errors_of, letter_counts, letter_weights
 from vision.library.names import fold
-from vision.values import READ_BLANK, READ_CLASSES, NameMatch, TextLine
+from vision.values import READ_BLANK, READ_CLASSES, Box, NameMatch, TextLine
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
@@ -476,15 +476,24 @@ def _runs(lines: Iterable[TextLine], common: Mapping[str, bool]) -> list[_Run]:
 
 
 def _in_reading_order(lines: Sequence[_Line]) -> list[_Line]:
-    """Lines from top to bottom, those side by side from left to right."""
-    rows: list[list[_Line]] = []
-    for line in sorted(lines, key=lambda line: (line.text.box[1] + line.text.box[3], line.text.box, line.text.string)):
-        middle = (line.text.box[1] + line.text.box[3]) / 2
-        if rows and rows[-1][0].text.box[1] < middle < rows[-1][0].text.box[3]:
-            rows[-1].append(line)
+    """Lines from top to bottom, those side by side from left to right, as they stand upright."""
+    rows: list[list[tuple[Box, _Line]]] = []
+    placed = [(_upright(line.text), line) for line in lines]
+    for box, line in sorted(placed, key=lambda each: (each[0][1] + each[0][3], each[0], each[1].text.string)):
+        middle = (box[1] + box[3]) / 2
+        if rows and rows[-1][0][0][1] < middle < rows[-1][0][0][3]:
+            rows[-1].append((box, line))
         else:
-            rows.append([line])
-    return [line for row in rows for line in sorted(row, key=lambda line: (line.text.box, line.text.string))]
+            rows.append([(box, line)])
+    return [line for row in rows for _, line in sorted(row, key=lambda each: (each[0], each[1].text.string))]
+
+
+def _upright(line: TextLine) -> Box:
+    """A line's box where the crop would stand as the line is read, but for its place."""
+    left, top, right, bottom = line.box
+    if line.way == "mirrored":
+        return -right, top, -left, bottom
+    return (-right, -bottom, -left, -top) if line.way == "turned_180" else line.box
 
 
 def _run(parts: Sequence[tuple[_Line, int, int]], start: int, total: int, tallest: float) -> _Run:

@@ -41,6 +41,17 @@ def rivals_told(finding: Finding) -> str | None:
     return f"{told}, margin {between:+.2f}".replace("-", "−") if between < 0 else f"{told}, margin {between:.2f}"
 
 
+def orientation_told(finding: Finding) -> str | None:
+    """How the mark stands where that is not upright."""
+    told = {
+        "mirrored": "mirrored",
+        "turned_90": "turned by 90°",
+        "turned_180": "upside-down",
+        "turned_270": "turned by 270°",
+    }
+    return f"recognised {told[finding.orientation]}" if finding.orientation in told else None
+
+
 def reading_told(finding: Finding) -> str | None:
     """What was read, and which brand's name it fits; null when nothing was. How sure the reader was is told where it was not."""
     fits = [candidate for candidate in finding.candidates if candidate.read is not None][:2]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vision import geometry
-from vision.report.evidence import reading_told, rivals_told, runner_up
+from vision.report.evidence import orientation_told, reading_told, rivals_told, runner_up
 from vision.report.interest import Row, Source, most_interesting
 from vision.report.lettering import printable
 from vision.report.overlay import caption, percent, read_place
@@ -236,7 +236,7 @@ def _finding(finding: Finding, result: Result, references: References, brands: M
         )
     if second is not None:
         tiles.append(_tile(second, "next", references, None))
-    told = [reading_told(finding), rivals_told(finding)]
+    told = [orientation_told(finding), reading_told(finding), rivals_told(finding)]
     if finding.verdict != "unknown" and tiles:
         told.append(tiles[0]["note"])
     return {

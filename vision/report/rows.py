@@ -196,6 +196,7 @@ def _arrow_schema(pa: Any) -> Any:
             ("probability", pa.float32()),
             ("candidates", pa.list_(candidate)),
             ("text", pa.struct([("string", pa.string()), ("confidence", pa.float32()), ("box", box)])),
+            ("orientation", pa.string()),
         ]
     )
     claim = pa.struct(
@@ -284,4 +285,5 @@ _FINDING_COLUMNS: tuple[tuple[str, Callable[[Finding], Any]], ...] = (
     ("probability", lambda f: f.probability),
     ("candidates", lambda f: json.dumps([c.brand for c in f.candidates], ensure_ascii=False) if f.candidates else ""),
     ("text", lambda f: f.text.string if f.text else ""),
+    ("orientation", lambda f: f.orientation),
 )

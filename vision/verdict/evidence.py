@@ -112,6 +112,13 @@ def contenders(evidence: Evidence) -> list[Contender]:
     return seen + [Contender(n.brand, None, n, least) for n in evidence.names if n.brand not in known]
 
 
+def adjusted_similarity(evidence: Evidence) -> float:
+    """Cosine to the best brand, less half of that to the nearest background patch; -1 with no brand at all."""
+    if not evidence.matches:
+        return -1.0
+    return max(m.similarity for m in evidence.matches) - BACKGROUND_SHARE * evidence.background
+
+
 def is_background(evidence: Evidence, best: Contender) -> bool:
     """True for what comes as near to a patch of background as to any brand, and in which no name can be read."""
     return evidence.background >= best.similarity and not best.accepted

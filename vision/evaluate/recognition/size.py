@@ -20,7 +20,7 @@ from vision.evaluate.recognition.worlds import Neighbors
 from vision.library import Library
 from vision.library.by_name import NameIndex
 from vision.library.names import fold
-from vision.recognise import merged, weakened
+from vision.recognise import FALLBACKS, merged, weakened
 from vision.values import Embeddings
 
 SIZES = (100, 1_000, 4_000, 0, 50_000)  # 0: all that it holds
@@ -141,7 +141,8 @@ def with_names(crops: Crops, names: Sequence[str]) -> Crops:
     index = NameIndex((name, name) for name in names)
     read = []
     for lines, found in zip(crops.lines, crops.names, strict=True):
-        more = index.match([line for line in lines if line.way == "lines"], NAMES)
-        more += [weakened(m) for m in index.match([line for line in lines if line.way != "lines"], NAMES)]
+        fallbacks = [line for line in lines if line.way in FALLBACKS]
+        more = index.match([line for line in lines if line.way not in FALLBACKS], NAMES)
+        more += [weakened(m) for m in index.match(fallbacks, NAMES)]
         read.append(tuple(merged(found, more)[:NAMES]))
     return replace(crops, names=tuple(read))
