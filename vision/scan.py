@@ -29,7 +29,7 @@ from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
 from vision.recognise import Place, Recogniser, Sighting, Text, crop_of, looked_at, places_of, upright
 from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
-from vision.verdict import Calibration, OperatingPoint, decide, is_told, join_marks
+from vision.verdict import Calibration, OperatingPoint, decide, is_told, join_marks, settled
 
 if TYPE_CHECKING:
     from vision.copies import CopyDescription, CopyIndex, Hit, ScanIndex
@@ -312,7 +312,7 @@ class Scanner:
     def _finding(self, place: Place, seen: Sighting) -> Finding:
         left, top, right, bottom = geometry.clip(place.box[None], place.picture.width, place.picture.height)[0].tolist()
         verdict = self.judge(seen)
-        return Finding(
+        finding = Finding(
             place.kind,
             (left, top, right, bottom),
             place.score,
@@ -324,6 +324,7 @@ class Scanner:
             seen.reading,
             seen.orientation,
         )
+        return settled(finding)
 
     def judge(self, seen: Sighting) -> Verdict:
         """The verdict on what was seen, by the calibration for what was done: with reading or without."""

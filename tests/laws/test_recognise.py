@@ -23,7 +23,7 @@ from vision.recognise import (
 )
 from vision.scan import Scanner
 from vision.values import READ_BLANK, READ_CLASSES, Candidate, Finding, NameMatch, Picture, TextLine
-from vision.verdict import Calibration, is_told
+from vision.verdict import Calibration, is_told, settled
 from vision.verdict.evidence import FEATURES
 
 STRICT = Calibration((0.0,) * len(FEATURES), -9.0, 0.05)  # never sure of anything
@@ -318,3 +318,20 @@ def test_what_the_detector_is_not_sure_of_needs_a_name_or_a_high_probability(ver
     brand = "Acme" if verdict == "known" else None
     finding = Finding("logo", (0, 0, 9, 9), 0.25, verdict, brand, None, probability, (best,), None)
     assert is_told(finding) is told
+
+
+@pytest.mark.parametrize(("orientation", "probability", "read", "verdict"), [
+    ("upright", 0.75, None, "known"),
+    ("mirrored", 0.9, None, "known"),
+    ("mirrored", 0.75, "ACME", "known"),
+    ("turned_90", 0.75, None, "unknown"),
+])  # fmt: skip
+def test_a_mark_that_had_to_be_turned_needs_a_name_or_a_high_probability(orientation, probability, read, verdict):
+    best = Candidate("Acme", 0.8, probability, "acme/1", read)
+    finding = settled(
+        Finding("logo", (0, 0, 9, 9), 0.9, "known", "Acme", "Box", probability, (best,), None, orientation)
+    )
+    assert (finding.verdict, finding.brand, finding.product) == (
+        ("known", "Acme", "Box") if verdict == "known" else ("unknown", None, None)
+    )
+    assert finding.candidates == (best,)
