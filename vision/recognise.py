@@ -42,8 +42,7 @@ CROP_PADDING = 0.075
 # Text is read with a wider margin: a detector's box cuts letters off. Measured in a trial with shaken boxes.
 READ_PADDING = 0.15
 # The detector's score from which logos are looked at. Under its operating point most are none, and count only where they carry a
-# known brand: one in seven of the claims on pictures of brands that no model learned from. From 0.1 on, a scan would take a
-# fifth longer again for .03 more of the brands.
+# known brand: one in six of the claims on pictures of brands that no model learned from.
 LOOKED_AT = 0.1
 NEIGHBORS = 10
 MOST_NAMES = 5
