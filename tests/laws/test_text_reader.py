@@ -6,6 +6,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -279,9 +280,51 @@ def test_lines_come_row_by_row_from_the_left():
 @given(st.floats(0, ring.WIDE), st.floats(0, ring.HIGH), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_a_point_of_a_strip_lies_on_the_ring_it_came_from(x, y, foot):
-    place = ring.around(np.array([x, y], np.float32), 200, 100, foot=foot)
+    filling = ring.Ring.filling(200, 100)
+    place = ring.around(np.array([x, y], np.float32), filling, foot=foot)
     radius = np.hypot(place[0] / 100 - 1, place[1] / 50 - 1)
     assert ring.INNER - 1e-3 <= radius <= ring.OUTER + 1e-3
-    middle = ring.around(np.array([ring.WIDE / 2, y], np.float32), 200, 100, foot=foot)
+    middle = ring.around(np.array([ring.WIDE / 2, y], np.float32), filling, foot=foot)
     assert middle[0] == pytest.approx(100, abs=1e-2)
     assert (middle[1] > 50) == foot
+
+
+def leaning(width: int, height: int, centre: tuple[float, float], axes: tuple[float, float], turn: float) -> np.ndarray:
+    """A dark ellipse, both whole axes and its turn in degrees given, on a light crop."""
+    crop = np.full((height, width, 3), 220, np.uint8)
+    cv2.ellipse(crop, (centre, axes, turn), (40, 60, 50), -1)
+    return crop
+
+
+@given(st.floats(0.4, 0.6), st.floats(0.4, 0.6), st.floats(0.5, 0.75), st.floats(0.6, 1), st.floats(0, 180))
+@settings(max_examples=40, deadline=None)
+def test_the_ellipse_in_a_crop_is_found(x, y, long, flat, turn):
+    axes = (300 * long * flat, 300 * long)
+    found = ring.find(leaning(300, 300, (300 * x, 300 * y), axes, turn))
+    assert found.centre == pytest.approx([300 * x, 300 * y], abs=4)
+    assert sorted(2 * np.linalg.eigvalsh(found.axes)) == pytest.approx(sorted(axes), abs=8)
+    top = found.at(np.array(1.0), np.array(-np.pi / 2))
+    assert top[1] < found.centre[1] - axes[0] / 4
+
+
+def test_a_crop_without_an_ellipse_is_its_own_ring():
+    for crop in (
+        np.full((90, 120, 3), 77, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8),
+        np.kron(np.indices((9, 12)).sum(axis=0) % 2 * 255, np.ones((10, 10)))[..., None]
+        .repeat(3, axis=2)
+        .astype(np.uint8),
+    ):
+        found = ring.find(crop)
+        assert found.centre.tolist() == [60, 45]
+        assert found.axes.tolist() == [[60, 0], [0, 45]]
+
+
+def test_words_round_a_leaning_seal_in_a_loose_crop_are_read(reader):
+    lean = np.array([[0.55, 0.12, 150], [0.1, 0.8, 40]], np.float32)
+    disc = leaning(320, 320, (160, 160), (314, 314), 0)[..., 0] < 100
+    seal, disc = (
+        cv2.warpAffine(one, lean, (520, 360)) for one in (ring_drawn("STARLIGHT", "COFFEE"), disc.astype(np.uint8))
+    )
+    crop = np.where(disc[..., None] > 0, seal, np.uint8(120))
+    assert {"STARLIGHT", "COFFEE"} <= {line.string.replace(" ", "") for line in reader.read_ring([crop])[0]}

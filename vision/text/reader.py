@@ -125,15 +125,21 @@ class TextReader:
         return self._recognise([_whole(crop) if _is_readable(crop) else [] for crop in crops])
 
     def read_ring(self, crops: Sequence[Pixels]) -> list[tuple[TextLine, ...]]:
-        """Words round the ring that fills each crop, those over the top first. Otherwise as `read`.
+        """Words round the ring in each crop, an ellipse that its edges follow or else the one that fills it; those over the top
+        first. Otherwise as `read`.
 
         Only crops of aspect 0.55 to 1.8 with a side of 40 pixels are looked at, the others give ().
         """
         wanted = [i for i, crop in enumerate(crops) if _is_readable(crop) and may_be_ring(crop)]
-        strips = [s for i in wanted for s in ring.unroll(crops[i])]
+        rings = {i: ring.find(crops[i]) for i in wanted}
+        strips = [s for i in wanted for s in ring.unroll(crops[i], rings[i])]
         maps = iter(zip(strips, self._maps(strips), strict=True))
         found = {
-            i: [line for foot in (False, True) for line in _ring_lines(crops[i], *next(maps), foot, self.settings)]
+            i: [
+                line
+                for foot in (False, True)
+                for line in _ring_lines(crops[i], rings[i], *next(maps), foot, self.settings)
+            ]
             for i in wanted
         }
         read = self._recognise([found.get(i, []) for i in range(len(crops))])
@@ -224,15 +230,17 @@ def _whole(crop: Pixels) -> list[_Line]:
     return [_Line((crop,), (0.0, 0.0, float(wide), float(high)), float(high), "whole")]
 
 
-def _ring_lines(crop: Pixels, strip: Pixels, found: Floats, foot: bool, settings: Settings) -> list[_Line]:
+def _ring_lines(
+    crop: Pixels, where: ring.Ring, strip: Pixels, found: Floats, foot: bool, settings: Settings
+) -> list[_Line]:
     """The lines on a detector's map of one strip of a crop's ring, from the left."""
     high, wide = crop.shape[:2]
     corners = lines.quads(found, least=settings.least, unclip=settings.unclip, most=settings.most_lines)
     return [
         _Line(
             lines.strips(strip, c),
-            ring.box_around(c, wide, high, foot=foot),
-            ring.letter_height(min(lines.sides(c)), wide, high),
+            ring.box_around(c, where, wide, high, foot=foot),
+            ring.letter_height(min(lines.sides(c)), where),
             "ring",
         )
         for c in sorted(corners, key=lambda c: float(c[:, 0].min()))
