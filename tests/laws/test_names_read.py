@@ -14,6 +14,7 @@ from text_fakes import line, steps_of
 from vision.library import Library, NewBrand
 from vision.library.by_name import LEAST_SCORE, NameIndex, common_words, reading_key
 from vision.library.likelihood import Emissions, errors_of, letter_counts, letter_weights, likelihoods
+from vision.values import READ_CLASSES
 
 BRANDS = ["Nike", "Adidas", "Google", "Starbucks", "Red Bull", "FedEx", "FedEx Express", "Calvin Klein", "Häagen-Dazs", "Fresh",
           "Ford", "KFC", "LG", "AT&T", "Castrol", "Amazon", "Disney+", "C++", "Яндекс", "Express"]  # fmt: skip
@@ -158,6 +159,23 @@ def test_a_brand_known_by_name_only_keeps_its_near_neighbour_from_being_claimed(
     alone, both = NameIndex([("Gardenia", "Gardenia")]), NameIndex([("Gardenia", "Gardenia"), ("Gardena", "Gardena")])
     assert accepted("GARDENA", index=alone) == ["Gardenia"]
     assert accepted("GARDENA", index=both) == ["Gardena"]
+
+
+def test_short_names_that_differ_in_one_letter_need_that_letter_read_clearly():
+    index = NameIndex([("Arla", "Arla"), ("Arlo", "Arlo"), ("Aria", "Aria")], words={})
+    assert accepted("ARLO", index=index) == ["Arlo"]
+    # the last letter is an "o" to the reader, and an "a" to one in twenty
+    doubtful = line("ARLO")
+    last = np.flatnonzero(doubtful.steps[:, READ_CLASSES.index("o")] > 0.5)
+    doubtful.steps[last, READ_CLASSES.index("a")] = doubtful.steps[last, READ_CLASSES.index("o")] / 20
+    found = index.match([doubtful])
+    assert [m.brand for m in found][:2] == ["Arlo", "Arla"]
+    assert found[0].score > 0
+    assert not any(m.accepted for m in found)
+    # with nobody to take it for it is the name, and so is a long one
+    assert [m.accepted for m in NameIndex([("Arlo", "Arlo")], words={}).match([doubtful])] == [True]
+    pair = NameIndex([("Gardena", "Gardena"), ("Gardeno", "Gardeno")], words={})
+    assert accepted("GARDENA", index=pair) == ["Gardena"]
 
 
 def test_brands_of_one_name_tie():
