@@ -177,6 +177,22 @@ def test_marks_are_turned_only_where_the_detector_is_sure_and_nothing_is_told_as
     assert seen.orientation == "upright"
 
 
+@pytest.mark.parametrize(("brand", "orientation"), [("Lopsided", "mirrored"), ("Another", "upright")])
+def test_a_mark_is_turned_into_another_brand_only_for_a_larger_gain(tmp_path, brand, orientation):
+    mirrored = shown("mirrored").pixels
+    grey = np.full_like(mirrored, 90)
+    blends = [(share * mirrored + (1 - share) * grey).astype(np.uint8) for share in np.linspace(0, 1, 201)]
+    alike = Colours().embed_images(blends) @ Colours().embed_images([mirrored])[0]
+    # as it stands the mark is .87 like a reference, mirrored it is wholly like another one
+    nearest = int(np.abs(alike - 0.87).argmin())
+    assert alike[nearest] == pytest.approx(0.87, abs=0.01)
+    made = Library.create(tmp_path / "l", embedder=Colours())
+    made.add("Lopsided", [lopsided_mark()])
+    made.add(brand, [blends[nearest]])
+    (seen,) = see(made, None, marked(shown("mirrored")))
+    assert seen.orientation == orientation
+
+
 def test_a_name_that_is_read_in_a_mirror_tells_how_the_mark_stands(library):
     class Mirror(Reader):
         def read(self, crops, *, quick=False):

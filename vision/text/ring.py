@@ -27,7 +27,7 @@ MOST_SIDE = 256  # pixels of the crop that a strip is taken from; more would be 
 
 SEARCH_SIDE = 160  # pixels of the crop's longer side; at 256 it finds as many names
 FOLLOWED = 0.8  # share of its outline that runs along edges
-CROWDED = .8  # share of a crop near to edges from which on they tell nothing
+CROWDED = 0.8  # share of a crop near to edges from which on they tell nothing
 INSIDE = 0.6  # share of its outline that lies in the crop
 LEAST_LONG, LEAST_SHORT, MOST_LONG = 0.4, 0.25, 1.6  # its axes, of the crop's longer, shorter and longer side
 FLATTEST = 0.4  # short axis to long one
