@@ -74,7 +74,8 @@ class Examined:
 class Scanner:
     """All stages, loaded once, for any number of pictures; safe to share between threads.
 
-    library: a folder or a Library; the shipped one by default. copies: a folder or CopyIndex to search besides the scanned
+    library: a folder or a Library; the shipped one by default. rivals: brands of the shipped library compete with those of a
+    smaller one, and are never named (see `vision.library.rivals`). copies: a folder or CopyIndex to search besides the scanned
     pictures themselves; False turns the search for copies off. close_copies: whether the index is searched with a closer look,
     as `CopyIndex.search` does, which finds small insets too. detector: a YOLO export (ONNX); the shipped one by default.
     size: longest side of the detector's input, a multiple of 32; by default the one that the model was measured with.
@@ -95,6 +96,7 @@ class Scanner:
         self,
         *,
         library: str | Path | Library | None = None,
+        rivals: bool = True,
         copies: str | Path | CopyIndex | bool | None = None,
         close_copies: bool = True,
         detector: str | Path | Detector | None = None,
@@ -116,8 +118,7 @@ class Scanner:
         from vision.detect import Detector
         from vision.detect.looks import check
         from vision.embed import Embedder
-        from vision.library import Library
-        from vision.library.reader import same_embedder
+        from vision.library.rivals import AmongRivals
         from vision.library.watch import resolve_watch
         from vision.text import TextReader
 
@@ -133,21 +134,16 @@ class Scanner:
         )
         self.tiles, self.views = tiles, views
         self.embedder = embedder if isinstance(embedder, Embedder) else Embedder.load(embedder, device=device)
-        if isinstance(library, Library):
-            same_embedder(library.state, self.embedder, library.path)
-            self.library = library
-        elif library is None:
-            self.library = Library.default(embedder=self.embedder)
-        else:
-            self.library = Library.open(library, embedder=self.embedder)
+        self.library, self.searched = _libraries(library, self.embedder, rivals)
         _warn_of_others(card, {"detector": self.detector.checksum, "embedder": self.embedder.checksum})
         self.calibrations = {name: Calibration.from_card(part) for name, part in card["calibrations"].items()}
         reader = None if text == "off" else TextReader.load(device=device)
         self.recogniser = Recogniser(
-            self.embedder, self.library, reader, text=text, vision_alone=self.calibrations["vision"]
+            self.embedder, self.searched, reader, text=text, vision_alone=self.calibrations["vision"]
         )
         self.watched = None if watch is None else resolve_watch(self.library, watch)
-        self.operating_point = OperatingPoint.from_card(card, false_alarms, watched=self.watched)
+        nameable = self.library if self.watched is None and self.searched is not self.library else self.watched
+        self.operating_point = OperatingPoint.from_card(card, false_alarms, watched=nameable)
         self.find_copies = copies is not False
         self.close_copies = close_copies
         self.copies: CopyIndex | None = None
@@ -165,6 +161,8 @@ class Scanner:
             "library": self.library.checksum,
             "verdict": checksum,
         }
+        if isinstance(self.searched, AmongRivals):
+            self.checksums["rivals"] = self.searched.rivals.checksum
         if reader is not None:
             self.checksums["text"] = reader.checksum
         if self.copies is not None:
@@ -345,7 +343,7 @@ class Scanner:
             return None
         picture = read_picture(source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE)
         crop = upright(crop_of(picture, np.array(finding.box, dtype=np.float32)), finding.orientation)
-        return explain(crop, self.library.vectors(reference), self.embedder)
+        return explain(crop, self.searched.vectors(reference), self.embedder)
 
     def _claim(self, examined: Examined, seen: ScanIndex | None) -> Examined:
         """The copies of one examined picture, in the index given and among the pictures before it."""
@@ -359,6 +357,23 @@ class Scanner:
             claims += seen.search(description, logos=functools.partial(logos_of, examined.result))
             seen.add(examined.result.path, description)
         return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
+
+
+def _libraries(library: str | Path | Library | None, embedder: Embedder, rivals: bool) -> tuple[Library, Library]:
+    """The library whose brands are named, and what is searched: itself, or it and those that it competes with."""
+    from vision.library import Library
+    from vision.library.reader import same_embedder
+    from vision.library.rivals import among_rivals
+
+    if library is None:
+        own = Library.default(embedder=embedder)
+        return own, own
+    if isinstance(library, Library):
+        same_embedder(library.state, embedder, library.path)
+        own = library
+    else:
+        own = Library.open(library, embedder=embedder)
+    return own, among_rivals(own, Library.default(embedder=embedder)) if rivals else own
 
 
 def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:

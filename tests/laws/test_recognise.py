@@ -351,3 +351,31 @@ def test_a_mark_that_had_to_be_turned_needs_a_name_or_a_high_probability(orienta
         ("known", "Acme", "Box") if verdict == "known" else ("unknown", None, None)
     )
     assert finding.candidates == (best,)
+
+
+def test_brands_of_the_shipped_library_compete_with_ones_own_and_are_never_named(tmp_path):
+    """A library of one brand named what resembles it more than nothing does."""
+    own = Library.create(tmp_path / "own")
+    own.add(
+        "Nordwind",
+        [np.kron(np.indices((3, 3)).sum(axis=0) % 2 * 255, np.ones((20, 20)))[..., None].repeat(3, 2).astype(np.uint8)],
+    )
+
+    def logos(**options):
+        found = [f for r in Scanner(copies=False, **options).scan_many(SAMPLES) for f in r.findings]
+        return found, {f.brand for f in found if f.verdict == "known"}
+
+    known = logos()[1]
+    assert len(known) > 1
+    among, named = logos(library=own)
+    assert named == set()
+    assert known <= {f.candidates[0].brand for f in among if f.candidates}
+    alone, _ = logos(library=own, rivals=False)
+    assert {c.brand for f in alone for c in f.candidates} == {"Nordwind"}
+    # a brand that one adds oneself is named again
+    brand = sorted(known)[0]
+    own.add(brand)
+    scanner = Scanner(library=own, copies=False)
+    assert (scanner.library is own, brand in scanner.searched, len(scanner.searched) > 1000) == (True, True, True)
+    assert scanner.checksums["rivals"] == Library.default().checksum
+    assert {f.brand for f in logos(library=own)[0]} <= {None, brand}

@@ -62,6 +62,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("vision-out"), metavar="DIR", help="where results go (vision-out)"
     )
     parser.add_argument("--library", metavar="DIR", help="brand library (the shipped one)")
+    parser.add_argument(
+        "--no-rivals",
+        action="store_true",
+        help="only the brands of --library compete; otherwise those of the shipped one do too, and are never named",
+    )
     parser.add_argument("--copies", metavar="DIR", help="copy index to search, besides the scanned files themselves")
     parser.add_argument(
         "--quick-copies",
@@ -129,6 +134,7 @@ def _scanner(args: argparse.Namespace) -> Scanner:
 
     return Scanner(
         library=args.library,
+        rivals=not args.no_rivals,
         copies=False if args.no_copies else args.copies,
         close_copies=not args.quick_copies,
         detector=args.detector,
@@ -538,13 +544,13 @@ def _page(
 
     def thumbnail(reference: str) -> bytes | None:
         try:
-            return scanner.library.thumbnail(reference)
+            return scanner.searched.thumbnail(reference)
         except LibraryError as error:  # its vector is whole, or the library would not have been opened
             log.warning("%s", error)
             return None
 
     def artwork(brand: str) -> bytes | None:
-        references = scanner.library.references(brand)
+        references = scanner.searched.references(brand)
         pictures = map(thumbnail, (r.id for r in sorted(references, key=lambda r: r.kind != "drawing")))
         return next((picture for picture in pictures if picture), None)
 

@@ -357,7 +357,7 @@ class Library(LibraryReader):
                 same_embedder(older, self._embedder, self.path)
             note = Note(self._user, message or f"back to version {version}")
             after = edits.numbered(older, before)
-            self._view = View(store.commit(self.path, before, after, note, based_on=older), self._view.on)
+            self._shown = View(store.commit(self.path, before, after, note, based_on=older), self._view.on)
 
     def compact(self, keep: int = store.KEEP, *, message: str | None = None) -> None:
         """Forget all but the last `keep` versions and write what is left together: smaller on disk, quicker to open.
@@ -372,7 +372,7 @@ class Library(LibraryReader):
             before = store.current(self.path, self._view.state)
             _writable(before, self.path)
             note = Note(self._user, message or "compacted")
-            self._view = View(store.compact(self.path, before, note, keep), self._view.on)
+            self._shown = View(store.compact(self.path, before, note, keep), self._view.on)
 
     def change(self, edit: Callable[[State], State], message: str | None = None) -> None:
         """Change what is on disk now by a function of its state, in one step, and show the result.
@@ -395,7 +395,7 @@ class Library(LibraryReader):
             if after is not before:
                 after = store.commit(self.path, before, after, Note(self._user, message))
             if after is not self._view.state:
-                self._view = View(after, self._view.on)
+                self._shown = View(after, self._view.on)
 
 
 def _writable(state: State, path: Path) -> None:

@@ -41,8 +41,13 @@ class LibraryReader:
         self._embedder = embedder
         self._lock_seconds = lock_seconds
         self._user = user
-        self._view = View(state, on or date.today())
+        self._shown = View(state, on or date.today())
         self._once = threading.Lock()
+
+    @property
+    def _view(self) -> View:
+        """What is shown and searched."""
+        return self._shown
 
     # --- what it holds ---
 
@@ -85,8 +90,8 @@ class LibraryReader:
     def __len__(self) -> int:
         return sum(not brand.negative for brand in self._view.state.brands)
 
-    def __contains__(self, name: str) -> bool:
-        brand = self._view.by_name.get(fold(name))
+    def __contains__(self, name: object) -> bool:
+        brand = self._view.by_name.get(fold(name)) if isinstance(name, str) else None
         return brand is not None and not brand.negative
 
     def brands(self) -> list[Brand]:

@@ -25,6 +25,7 @@ from vision.embed import Embedder
 from vision.errors import DatasetError, PictureError
 from vision.evaluate import metrics
 from vision.library import Library
+from vision.library.rivals import among_rivals
 from vision.recognise import Recogniser
 from vision.text import TextReader
 from vision.training.calibration_cases import Case, Gatherer, brand_free_photos
@@ -55,12 +56,15 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         log.info("a calibration takes minutes and keeps no checkpoints: starting again")
     embedder, reader = Embedder.load(), TextReader.load()
     named = config.get("library")
-    library = Library.open(named, embedder=embedder) if named else Library.default(embedder=embedder)
+    shipped_library = Library.default(embedder=embedder)
+    library = Library.open(named, embedder=embedder) if named else shipped_library
+    # as in a scan
+    searched = among_rivals(library, shipped_library) if named else library
     detector = Detector.load(config.get("detector"))
     photos = brand_free_photos(config["brand_free"], config.get("not_brand_free", ()), config.get("every", 2))
-    gatherer = Gatherer(detector, Recogniser(embedder, library, reader), config.get("library_sizes", ()))
+    gatherer = Gatherer(detector, Recogniser(embedder, searched, reader), config.get("library_sizes", ()))
     labelled = list(gatherer.labelled(p for path in config["labelled"] for p in read_set(Path(path))))
-    if not any(case.right is not None for case in labelled):
+    if not any(case.right is not None and contenders(case.evidence)[case.right].brand in library for case in labelled):
         raise DatasetError("missing", "no labelled box shows a brand of the library")
     found = []
     for path in photos:
@@ -77,7 +81,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     held_out = cross_validated(cases, folds)
     alone = cross_validated(cases, folds, text=False)
     fitted = fit(cases, reading=False), fit(cases)
-    whole = [i for i, case in enumerate(cases) if case.brands >= len(library) - 1]
+    whole = [i for i, case in enumerate(cases) if case.brands >= len(searched) - 1]
     shipped = [cases[i] for i in whole]
     shipped_held_out = [held_out[i] for i in whole]
     out.mkdir(parents=True, exist_ok=True)
@@ -109,7 +113,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         "files": {"reliability.png": weights.digest(export / "reliability.png")},
         "calibrations": {"vision": fitted[0].to_card(), "both": fitted[1].to_card()},
         "least_probability": least,
-        "alarms": {"pictures": len(found), "highest": _alarms(found, fitted, len(library))},
+        "alarms": {"pictures": len(found), "highest": _alarms(found, fitted, library, len(searched))},
         "by_brand": _own_bars(shipped, [answer(fitted, c) for c in shipped], least),
         "figures": {
             "command": config.get("command", "python train.py calibration datasets/calibration.yaml"),
@@ -159,9 +163,13 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 4)
 
 
-def _alarms(found: Sequence[Sequence[Case]], fitted: Fitted, brands: int) -> list[float]:
-    """The best probability on each brand-free picture with the library as it is, highest first, from `LEAST_ALARM` on."""
-    best = [max((answer(fitted, c).probability for c in cases if c.brands >= brands), default=0.0) for cases in found]
+def _alarms(found: Sequence[Sequence[Case]], fitted: Fitted, library: Library, size: int) -> list[float]:
+    """The best probability of a brand of the library on each brand-free picture, highest first, from `LEAST_ALARM` on.
+
+    size: how many brands compete, none taken out.
+    """
+    answers = [[answer(fitted, case) for case in cases if case.brands >= size] for cases in found]
+    best = [max((a.probability for a in each if a.brand in library), default=0.0) for each in answers]
     return [round(p, 4) for p in sorted(best, reverse=True) if p >= LEAST_ALARM]
 
 
