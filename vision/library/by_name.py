@@ -54,7 +54,7 @@ _EDITS = ((10, 2), (7, 1))
 # another one makes another name at that length: Castro of Castrol, StockX of Stocker.
 _LESS_ONE = 6
 # A name of at most so many letters is disputed by another brand's that has one other letter, when the recogniser holds that to be
-# less than this many errors worse: of 69 packs of Arla 13 were read as Arlo, 1.0 to 1.7 worse each; "Arla" clearly read is 2.
+# less than this many errors worse: on packs Arla was read as Arlo 13 times, by 1.0 to 1.7 errors; clearly read it is 2.
 _DISPUTED_LETTERS, _DISPUTED = 6, 1.75
 # Of a spelling with look-alikes, so large a share has to be letters: "8055" is a number, not BOSS.
 _LETTERS = 1 / 3

@@ -22,8 +22,8 @@ ENOUGH = 2_000
 # A rival with a reference this much like one of one's own is taken for the same brand under another name. Three photographs of
 # other pictures come so near to the shipped references of their brand in 59 of 61 brands, and to those of 2.1 other brands each.
 ALIKE = 0.5
-# What the similarity of a rival counts: a mark is rather one of those that are looked for. With four libraries of five brands 117 of
-# 143 brands of dev pictures are found so, with 1 109, with .85 115, and no name is wrong; .2 and .3 less make 2 and 8 % wrong.
+# What the similarity of a rival counts: a mark is rather one of those that are looked for. With four libraries of five brands 117
+# of 143 brands of dev pictures are found so, with 1 109, with .85 115, and no name is wrong; .2 and .3 less make 2 and 8 % wrong.
 SHARE = 0.8
 # So many of one's own vectors, evenly chosen, are compared with rivals: more take seconds.
 _COMPARED = 4096
