@@ -336,6 +336,7 @@ class Scanner:
         finding has no reference, as brands known by name only have none. Costs some 0.1 s of one core.
         Raises PictureError, UsageError (bad_option) when the library has no such reference.
         """
+        from vision.embed.contract import unit_rows
         from vision.embed.occlusion import explain
 
         reference = finding.candidates[0].reference if finding.candidates else None
@@ -343,7 +344,7 @@ class Scanner:
             return None
         picture = read_picture(source, max_pixels=self.max_pixels, reduce_to=DECODE_SIDE)
         crop = upright(crop_of(picture, np.array(finding.box, dtype=np.float32)), finding.orientation)
-        return explain(crop, self.searched.vectors(reference), self.embedder)
+        return explain(crop, unit_rows(self.searched.vectors(reference)), self.embedder)
 
     def _claim(self, examined: Examined, seen: ScanIndex | None) -> Examined:
         """The copies of one examined picture, in the index given and among the pictures before it."""
@@ -373,7 +374,7 @@ def _libraries(library: str | Path | Library | None, embedder: Embedder, rivals:
         own = library
     else:
         own = Library.open(library, embedder=embedder)
-    return own, among_rivals(own, Library.default(embedder=embedder)) if rivals else own
+    return own, among_rivals(own) if rivals else own
 
 
 def read_verdict(folder: str | Path | None) -> tuple[dict[str, Any], str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 from library_fakes import Colours
@@ -124,6 +126,24 @@ def test_what_is_written_through_the_own_library_is_found_at_once(make):
     assert "Yellow" not in own
 
 
+def test_what_is_no_brand_keeps_no_rival_away_and_an_old_reference_none_that_looks_like_it(make):
+    own = make({"Redwood": [colour(RED)]})
+    own.add_negative("Open", [colour(GREEN)])
+    own.add("Client 7", [colour(BLUE)], valid_until=date(2001, 1, 1))
+    both = among_rivals(own, make({"Open Source": [], "Greenland": [colour(GREEN)], "Bluebird": [colour(BLUE)]}))
+    assert {b.name for b in both.brands()} == {"Redwood", "Client 7", "Open Source", "Greenland", "Bluebird"}
+
+
+def test_a_rival_that_became_an_own_brand_meanwhile_is_no_error(make):
+    own = make({"Redwood": [colour(RED)]})
+    both = among_rivals(own, make({"Bluebird": [colour(BLUE)]}))
+    query = Colours().embed_images([colour(BLUE)])
+    assert both.nearest_of(query, [["Bluebird"]])[0][0].reference == f"{PREFIX}bluebird/1"
+    own.add("Client 7", [colour(BLUE)])
+    found = both.nearest_of(query, [["Bluebird", "Client 7"]])[0]
+    assert (found[0], found[1].brand) == (None, "Client 7")
+
+
 def test_an_empty_library_and_one_of_names_alone_have_rivals(make):
     rivals = make({"Bluebird": [colour(BLUE)]})
     for own in (make({}), make({"By Name Only": []})):
@@ -134,6 +154,7 @@ def test_a_large_library_and_one_of_another_embedder_stand_alone(make, monkeypat
     own, rivals = make({"Redwood": [colour(RED)]}), make({"Bluebird": [colour(BLUE)]})
     other = make({"Bluebird": [colour(BLUE)]}, Colours(checksum="c1"))
     assert among_rivals(own, other) is own
+    assert among_rivals(own) is own, "the shipped library has another embedder"
     monkeypatch.setattr("vision.library.rivals.ENOUGH", 1)
     assert among_rivals(own, rivals) is own
     monkeypatch.setattr("vision.library.rivals.ENOUGH", 2)

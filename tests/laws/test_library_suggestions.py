@@ -89,6 +89,22 @@ def test_a_box_is_chosen_for_what_speaks_for_it(library):
     ]
 
 
+def test_a_mark_that_is_taken_for_a_rival_is_still_nobodys_or_near_one_of_ours(library):
+    """With rivals nothing of a small library was proposed: what it lacks was a rival, for certain."""
+    rival = Candidate("Sony", 0.7, 0.98, "shipped/sony/1")
+    stranger, near = finding(probability=0.01), finding(probability=0.4)
+    rows = [
+        row(1, replace(stranger, candidates=(rival, *stranger.candidates))),
+        row(2, replace(near, candidates=(rival, *near.candidates))),
+        row(3, replace(near, candidates=(rival,))),
+    ]
+    assert gathered(library, rows) == [
+        (None, "unknown", "shop/1.jpg"),
+        ("Acme", "near", "shop/2.jpg"),
+        (None, "unknown", "shop/3.jpg"),
+    ]
+
+
 def test_what_is_known_small_unsure_or_of_no_brand_of_ours_is_left(library):
     rows = [
         row(1, finding(verdict="known", similarity=0.8)),

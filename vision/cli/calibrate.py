@@ -31,6 +31,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="pictures that show no brand of the library; may be repeated",
     )
     parser.add_argument("--library", metavar="DIR", help="brand library (the shipped one)")
+    parser.add_argument(
+        "--no-rivals", action="store_true", help="brands of the shipped library do not compete, as in a scan with that"
+    )
     parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
     parser.add_argument(
         "--least-probability", type=float, default=0.7, metavar="P", help="nothing is named that is less probable (0.7)"
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         "brand_free": args.brand_free,
         "every": 1,
         "library": args.library,
+        "rivals": not args.no_rivals,
         "detector": args.detector,
         "least_probability": args.least_probability,
         "folds": args.folds,

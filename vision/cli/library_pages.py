@@ -170,6 +170,7 @@ def _wins(library: Library, photos: Sequence[str]) -> Iterator[list[tuple[Win, P
     embedder = library.embedder
     scanner = Scanner(
         library=library,
+        rivals=False,
         copies=False,
         embedder=embedder if isinstance(embedder, Embedder) else None,
         min_score=ALARM_SCORE,

@@ -212,6 +212,7 @@ def _settings(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
         "text": args.text,
         "watch": None if scanner.watched is None else sorted(scanner.watched),
         "library": args.library,
+        "rivals": scanner.searched is not scanner.library,
         "copies": args.copies,
         "close_copies": scanner.close_copies,
         "inputs": list(args.inputs),
@@ -339,7 +340,8 @@ def _take_up(
         ) from None
     for section in ("settings", "checksums"):
         if before[section] != record[section]:
-            changed = sorted(k for k in record[section] if before[section].get(k) != record[section][k])
+            both = before[section].keys() | record[section].keys()
+            changed = sorted(k for k in both if before[section].get(k) != record[section].get(k))
             raise UsageError(
                 "bad_option",
                 f"{', '.join(changed)} changed since this scan began",

@@ -7,8 +7,9 @@ thousands of brands it is mostly another one. Rivals are never claimed; who clai
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from vision.library.library import Library
 from vision.library.names import fold, slugify
 from vision.library.state import Brand, Half, Reference, State
 from vision.library.view import View
+from vision.values import Embeddings, Match
 
 # Libraries of so many brands are their own rivals: with 1,200 brands one stranger in 400 is claimed, with 300 one in 120.
 ENOUGH = 2_000
@@ -42,40 +44,58 @@ class AmongRivals(Library):
     """
 
     def __init__(self, own: Library, rivals: Library) -> None:
-        super().__init__(own.path, own.state, own.embedder, 0.0, on=own.on)
+        super().__init__(own.path, own.state, own._embedder, 0.0, on=own.on)
         self.own, self.rivals = own, rivals
         self._joining = threading.Lock()
         self._joined_from = own.state
-        self._shown = View(joined(own.state, rivals.state), own.on)
+        self._shown = View(joined(own.state, rivals.state, own.on), own.on)
 
     @property
     def _view(self) -> View:
-        state = self.own.state
-        if state is not self._joined_from:
+        if self.own.state is not self._joined_from:
             with self._joining:
+                state = self.own.state
                 if state is not self._joined_from:
-                    self._shown = View(joined(state, self.rivals.state), self.own.on)
+                    self._shown = View(joined(state, self.rivals.state, self.own.on), self.own.on)
                     self._joined_from = state
         return self._shown
 
+    def nearest_of(self, embeddings: Embeddings, brands_per_row: Sequence[Sequence[str]]) -> list[list[Match | None]]:
+        """As any library's, but a name that no brand has any more is None too: a rival may just have become an own brand."""
+        view = self._view
+        queries = self._queries(view, embeddings)
+        brands = [[view.by_name.get(fold(name)) for name in names] for names in brands_per_row]
+        return [
+            [None if brand is None else view.nearest_of(query, brand) for brand in row]
+            for query, row in zip(queries, brands, strict=True)
+        ]
 
-def among_rivals(own: Library, rivals: Library) -> Library:
-    """A library among the brands of another one; the library itself where it needs none or the other has another embedder."""
-    if len(own) >= ENOUGH or own.state.embedder != rivals.state.embedder:
+
+def among_rivals(own: Library, rivals: Library | None = None) -> Library:
+    """A library among the brands of another one; the library itself where it needs none or the other has another embedder.
+
+    rivals: the shipped library when None. Raises LibraryError, WeightsError where that cannot be opened.
+    """
+    if len(own) >= ENOUGH:
         return own
-    return AmongRivals(own, rivals)
+    rivals = rivals or Library.default()
+    return own if own.state.embedder != rivals.state.embedder else AmongRivals(own, rivals)
 
 
-def joined(own: State, rivals: State) -> State:
-    """The own state with the rivals' brands behind its own. Pure; not to be stored."""
-    names = [_Name(name) for brand in own.brands for name in (brand.name, *brand.aliases)]
+def joined(own: State, rivals: State, on: date) -> State:
+    """The own state with the rivals' brands behind its own, as of a day. Pure; not to be stored."""
+    names = [_Name(name) for brand in own.brands if not brand.negative for name in (brand.name, *brand.aliases)]
+    taken = {fold(name) for brand in own.brands for name in (brand.name, *brand.aliases)}
     wholes = {name.whole for name in names}
     beginnings = {beginning for name in names for beginning in name.beginnings}
-    same = _alike(own, rivals)
+    same = _alike(own, rivals, on)
 
     def competes(brand: Brand) -> bool:
         spelled = [_Name(name) for name in (brand.name, *brand.aliases)]
-        kin = any(name.whole in beginnings or not wholes.isdisjoint(name.beginnings) for name in spelled)
+        kin = any(
+            name.whole in beginnings or name.whole in taken or not wholes.isdisjoint(name.beginnings)
+            for name in spelled
+        )
         return not kin and brand.id not in same
 
     brands = {brand.id: replace(brand, id=PREFIX + brand.id) for brand in rivals.brands if competes(brand)}
@@ -110,10 +130,12 @@ def _renamed(reference: Reference) -> Reference:
     )
 
 
-def _alike(own: State, rivals: State) -> set[str]:
+def _alike(own: State, rivals: State, on: date) -> set[str]:
     """Ids of rivals' brands that have a vector at least `ALIKE` to one of the own brands', those that are none left out."""
     negative = {brand.id for brand in own.brands if brand.negative}
-    counts = np.repeat([r.brand_id not in negative for r in own.references], [r.vectors for r in own.references])
+    counts = np.repeat(
+        [r.brand_id not in negative and r.counts_on(on) for r in own.references], [r.vectors for r in own.references]
+    )
     mine = own.vectors[counts.astype(bool)] if len(counts) else own.vectors
     if not len(mine) or not len(rivals.vectors):
         return set()

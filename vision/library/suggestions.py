@@ -21,6 +21,7 @@ from vision.embed.contract import unit_rows
 from vision.library.by_name import common_words
 from vision.library.decisions import Decisions, brand_id_of
 from vision.library.names import fold
+from vision.library.rivals import PREFIX
 from vision.values import Box, Embeddings, Finding, Result
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ class Gathering:
         def sight(brand: str | None, why: Why, rank: float, probability: float) -> Sight:
             return Sight(result.path, str(result.sha256), finding.box, brand, why, rank, probability, text)
 
-        likeliest = finding.candidates[0].probability if finding.candidates else 0.0
+        # a mark that looks like a rival is nobody's here
+        best = next((c for c in finding.candidates if not (c.reference or "").startswith(PREFIX)), None)
+        likeliest = best.probability if best else 0.0
         named = self._read(finding)
         if named is not None:
             mine = next((c for c in finding.candidates if fold(c.brand) == fold(named)), None)
@@ -143,9 +146,8 @@ class Gathering:
                 return sight(named, "read", 1 + (mine.probability if mine else 0.0), mine.probability if mine else 0.0)
         if finding.verdict == "known":
             return None
-        if likeliest >= limits.probability:
-            best = finding.candidates[0].brand
-            return sight(best, "near", likeliest, likeliest) if best in self.library else None
+        if best is not None and likeliest >= limits.probability:
+            return sight(best.brand, "near", likeliest, likeliest) if best.brand in self.library else None
         return sight(None, "unknown", finding.score, likeliest)
 
     def _read(self, finding: Finding) -> str | None:

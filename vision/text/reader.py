@@ -236,14 +236,12 @@ def _ring_lines(
     """The lines on a detector's map of one strip of a crop's ring, from the left."""
     high, wide = crop.shape[:2]
     corners = lines.quads(found, least=settings.least, unclip=settings.unclip, most=settings.most_lines)
+    corners = corners[np.argsort(corners[:, :, 0].min(axis=1), kind="stable")]
+    boxes = [ring.box_around(c, where, wide, high, foot=foot) for c in corners]
     return [
-        _Line(
-            lines.strips(strip, c),
-            ring.box_around(c, where, wide, high, foot=foot),
-            ring.letter_height(min(lines.sides(c)), where),
-            "ring",
-        )
-        for c in sorted(corners, key=lambda c: float(c[:, 0].min()))
+        _Line(lines.strips(strip, c), box, ring.letter_height(min(lines.sides(c)), where), "ring")
+        for c, box in zip(corners, boxes, strict=True)
+        if box[0] < box[2] and box[1] < box[3]  # a leaning ring may reach outside of the crop
     ]
 
 

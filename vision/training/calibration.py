@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from vision.embed import Embedder
 from vision.errors import DatasetError, PictureError
 from vision.evaluate import metrics
 from vision.library import Library
-from vision.library.rivals import among_rivals
+from vision.library.rivals import AmongRivals, among_rivals
 from vision.recognise import Recogniser
 from vision.text import TextReader
 from vision.training.calibration_cases import Case, Gatherer, brand_free_photos
@@ -48,18 +49,18 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
 
     config: `labelled` and `brand_free` lists of labelled sets and folders of pictures, `export` folder, `folds`,
     `least_probability` under which nothing is called known, `not_brand_free` file names of photographs that do show a brand,
-    `every` k-th photograph to use (the others are left for measuring), `library` and `detector` (the shipped ones),
-    `library_sizes` of the smaller libraries to fit on. resume: nothing is kept between runs; it starts again.
+    `every` k-th photograph to use (the others are left for measuring), `library` and `detector` (the shipped ones), `rivals`
+    (true: those that `library` has in a scan), `library_sizes` of the smaller libraries to fit on. resume: nothing is kept
+    between runs; it starts again.
     Raises DatasetError when a set is missing or no box of a known brand was found.
     """
     if resume:
         log.info("a calibration takes minutes and keeps no checkpoints: starting again")
     embedder, reader = Embedder.load(), TextReader.load()
     named = config.get("library")
-    shipped_library = Library.default(embedder=embedder)
-    library = Library.open(named, embedder=embedder) if named else shipped_library
+    library = Library.open(named, embedder=embedder) if named else Library.default(embedder=embedder)
     # as in a scan
-    searched = among_rivals(library, shipped_library) if named else library
+    searched = among_rivals(library) if named and config.get("rivals", True) else library
     detector = Detector.load(config.get("detector"))
     photos = brand_free_photos(config["brand_free"], config.get("not_brand_free", ()), config.get("every", 2))
     gatherer = Gatherer(detector, Recogniser(embedder, searched, reader), config.get("library_sizes", ()))
@@ -82,6 +83,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     alone = cross_validated(cases, folds, text=False)
     fitted = fit(cases, reading=False), fit(cases)
     whole = [i for i, case in enumerate(cases) if case.brands >= len(searched) - 1]
+    own = library if searched is not library else None
     shipped = [cases[i] for i in whole]
     shipped_held_out = [held_out[i] for i in whole]
     out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,8 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
             "embedder": embedder.checksum,
             "text": reader.checksum,
             "library": library.checksum,
-        },
+        }
+        | ({"rivals": searched.rivals.checksum} if isinstance(searched, AmongRivals) else {}),
         "data": {
             "labelled": list(config["labelled"]),
             "brand_free": list(config["brand_free"]),
@@ -118,10 +121,10 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         "figures": {
             "command": config.get("command", "python train.py calibration datasets/calibration.yaml"),
             "folds_by_brand": folds,
-            **reliability(shipped, shipped_held_out, least),
-            "vision_alone": reliability(shipped, [alone[i] for i in whole], least),
+            **reliability(*_of_own(shipped, shipped_held_out, own), least),
+            "vision_alone": reliability(*_of_own(shipped, [alone[i] for i in whole], own), least),
             "by_library_size": {
-                str(size): reliability([cases[i] for i in rows], [held_out[i] for i in rows], least)
+                str(size): reliability(*_of_own([cases[i] for i in rows], [held_out[i] for i in rows], own), least)
                 for size, rows in _by_size(cases).items()
             },
         },
@@ -153,6 +156,26 @@ def reliability(cases: Sequence[Case], answers: Sequence[Answer], least: float) 
         "known_claimed_right_at_least_probability": _share((claimed & right)[~strangers]),
         "strangers_claimed_at_least_probability": _share(claimed[strangers]),
     }
+
+
+def _of_own(
+    cases: Sequence[Case], answers: Sequence[Answer], library: Library | None
+) -> tuple[Sequence[Case], Sequence[Answer]]:
+    """The cases that may be named or ought to be: a brand of the library is the answer, or the truth. A rival names nothing.
+
+    library: None where there are no rivals.
+    """
+    if library is None:
+        return cases, answers
+    kept = [
+        (case, given)
+        for case, given in zip(cases, answers, strict=True)
+        if given.brand in library or (case.right is not None and contenders(case.evidence)[case.right].brand in library)
+    ]
+    return (
+        [case for case, _ in kept],
+        [given if given.brand in library else replace(given, probability=0.0) for _, given in kept],
+    )
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float | None:

@@ -77,7 +77,8 @@ def decide(evidence: Evidence, calibration: Calibration, point: OperatingPoint) 
         match = ranked[0][0].match
         return Verdict("known", best.brand, match.product if match else None, best.probability, candidates)
     near = [c for c in candidates if c.probability >= WITHIN_REACH * best.probability]
-    watched = any(point.watched is None or c.brand in point.watched for c in near)
+    # those that people are told first
+    watched = any(point.watched is None or c.brand in point.watched for c in near[:2])
     ambiguous = len(near) > 1 and watched and sum(c.probability for c in near) >= point.threshold
     return Verdict("ambiguous" if ambiguous else "unknown", None, None, best.probability, candidates)
 
