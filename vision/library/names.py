@@ -87,8 +87,14 @@ def _letters(word: str) -> str:
 
 def is_kin(name: str, brand: str) -> bool:
     """True when a name is the brand's or begins with it as whole words: "Google Drive" and "Google 2014" are kin of "Google"."""
+    return fold(brand) in kin_prefixes(name)
+
+
+@lru_cache(maxsize=1 << 16)
+def kin_prefixes(name: str) -> frozenset[str]:
+    """The folded names of brands that a name is kin of, its own among them: its first word, its first two, and so on."""
     words = slugify(name).split("-")
-    return any("".join(words[: i + 1]) == fold(brand) for i in range(len(words)))
+    return frozenset("".join(words[: i + 1]) for i in range(len(words))) - {""}
 
 
 def strip_variant(slug: str) -> str:

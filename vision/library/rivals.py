@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 
 from vision.library.library import Library
-from vision.library.names import fold, slugify
+from vision.library.names import fold, kin_prefixes
 from vision.library.state import Brand, Half, Reference, State
 from vision.library.view import View
 from vision.values import Embeddings, Match
@@ -78,24 +78,19 @@ def among_rivals(own: Library, rivals: Library | None = None) -> Library:
     """
     if len(own) >= ENOUGH:
         return own
-    rivals = rivals or Library.default()
+    rivals = Library.default() if rivals is None else rivals
     return own if own.state.embedder != rivals.state.embedder else AmongRivals(own, rivals)
 
 
 def joined(own: State, rivals: State, on: date) -> State:
     """The own state with the rivals' brands behind its own, as of a day. Pure; not to be stored."""
-    names = [_Name(name) for brand in own.brands if not brand.negative for name in (brand.name, *brand.aliases)]
-    taken = {fold(name) for brand in own.brands for name in (brand.name, *brand.aliases)}
-    wholes = {name.whole for name in names}
-    beginnings = {beginning for name in names for beginning in name.beginnings}
+    mine = [name for brand in own.brands if not brand.negative for name in _spellings(brand)]
+    named = {fold(name) for name in mine}
+    kept_away = {fold(name) for brand in own.brands for name in _spellings(brand)}.union(*map(kin_prefixes, mine))
     same = _alike(own, rivals, on)
 
     def competes(brand: Brand) -> bool:
-        spelled = [_Name(name) for name in (brand.name, *brand.aliases)]
-        kin = any(
-            name.whole in beginnings or name.whole in taken or not wholes.isdisjoint(name.beginnings)
-            for name in spelled
-        )
+        kin = any(fold(name) in kept_away or not named.isdisjoint(kin_prefixes(name)) for name in _spellings(brand))
         return not kin and brand.id not in same
 
     brands = {brand.id: replace(brand, id=PREFIX + brand.id) for brand in rivals.brands if competes(brand)}
@@ -111,13 +106,8 @@ def joined(own: State, rivals: State, on: date) -> State:
     )
 
 
-class _Name:
-    """A name folded: whole, and its first word, its first two, and so on to the whole."""
-
-    def __init__(self, name: str) -> None:
-        words = slugify(name).split("-")
-        self.whole = fold(name)
-        self.beginnings = {"".join(words[: i + 1]) for i in range(len(words))} - {""}
+def _spellings(brand: Brand) -> tuple[str, ...]:
+    return brand.name, *brand.aliases
 
 
 def _renamed(reference: Reference) -> Reference:

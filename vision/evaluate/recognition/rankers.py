@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.evaluate.recognition.worlds import Looks, kin_prefixes
-from vision.library.names import fold
+from vision.evaluate.recognition.worlds import Looks
+from vision.library.names import fold, kin_prefixes
 from vision.values import Match
 from vision.verdict import Calibration, OperatingPoint
 from vision.verdict.evidence import Evidence

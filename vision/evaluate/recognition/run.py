@@ -27,9 +27,9 @@ from vision.evaluate.recognition.crops import TRUE_SCORE, Advance, Crops, Labell
 from vision.evaluate.recognition.photos import photo_crops
 from vision.evaluate.recognition.rankers import Judged, Ranker, by_name, by_similarity, by_verdict, judge
 from vision.evaluate.recognition.ranking import Figures, by_brand, rank_figures, share, slices
-from vision.evaluate.recognition.worlds import Neighbors, World, kin_prefixes
+from vision.evaluate.recognition.worlds import Neighbors, World
 from vision.library import Library
-from vision.library.names import canonical, fold
+from vision.library.names import canonical, fold, kin_prefixes
 from vision.recognise import Place, Recogniser
 from vision.values import Picture
 from vision.verdict import Calibration, OperatingPoint

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from vision.library.names import fold, slugify
+from vision.library.names import fold, kin_prefixes, slugify
 from vision.recognise import NEIGHBORS
 from vision.values import Match, NameMatch
 from vision.verdict.evidence import Evidence
@@ -253,13 +252,6 @@ class _Kin:
 
     def of(self, brand: str) -> list[int]:
         return self._places.get(fold(brand), [])
-
-
-@lru_cache(maxsize=1 << 16)
-def kin_prefixes(name: str) -> frozenset[str]:
-    """The folded names of brands that a name is kin of, its own among them; as `vision.library.names.is_kin` has it."""
-    words = slugify(name).split("-")
-    return frozenset("".join(words[: i + 1]) for i in range(len(words)))
 
 
 def families(brands: Collection[str]) -> Mapping[str, str]:
