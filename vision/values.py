@@ -150,7 +150,8 @@ class Candidate:
     """A brand that a finding may show. probability: calibrated, in [0, 1].
 
     similarity, reference: of its nearest picture; null when the brand is known by name only. read: what was read in the crop
-    that fits its name, null when nothing does.
+    that fits its name, null when nothing does. rival: it competes and is never named, being of the shipped library beside one's
+    own, or not on the watch-list.
     """
 
     brand: str
@@ -158,6 +159,7 @@ class Candidate:
     probability: float
     reference: str | None
     read: str | None = None
+    rival: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +345,7 @@ def _finding_to_dict(finding: Finding) -> dict[str, Any]:
                 "probability": c.probability,
                 "reference": c.reference,
                 "read": c.read,
+                "rival": c.rival,
             }
             for c in finding.candidates
         ],
@@ -368,7 +371,9 @@ def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
         product=row["product"],
         probability=row["probability"],
         candidates=tuple(
-            Candidate(c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read"))
+            Candidate(
+                c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read"), c.get("rival", False)
+            )
             for c in row["candidates"]
         ),
         text=None if text is None else Reading(text["string"], text["confidence"], _optional_box(text.get("box"))),

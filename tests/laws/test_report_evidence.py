@@ -47,6 +47,12 @@ def test_of_an_unknown_mark_the_nearest_brand_is_told_and_how_far_it_is():
     assert rivals_told(Finding("logo", (0, 0, 9, 9), 0.9, "unknown", None, None, 0.0)) is None
 
 
+def test_a_brand_that_could_not_be_named_is_told_as_a_rival():
+    rival = replace(APEX, rival=True)
+    assert told(found(rival, verdict="unknown")) == "nearest Apex (a rival, never named), similarity 0.55, 4 %"
+    assert told(found(ACME, rival)) == "next Apex (a rival, never named) 4 %, margin 0.25"
+
+
 @pytest.mark.parametrize(("orientation", "words"), [
     ("upright", None), ("mirrored", "recognised mirrored"), ("turned_90", "recognised turned by 90°"),
     ("turned_180", "recognised upside-down"), ("turned_270", "recognised turned by 270°"),

@@ -195,6 +195,9 @@ def test_only_watched_brands_are_named_and_the_others_still_compete():
     assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01)).brand == "A"
     assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, watched={"A"})).brand == "A"
     assert decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, watched={"B"})).name == "unknown"
+    told = decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01, watched={"A"})).candidates
+    assert {c.brand: c.rival for c in told} == {"A": False, "B": True}
+    assert not any(c.rival for c in decide(evidence, CALIBRATION, OperatingPoint(0.05, 0.01)).candidates)
 
 
 def test_a_brand_can_have_a_higher_bar_of_its_own():

@@ -30,15 +30,20 @@ def rivals_told(finding: Finding) -> str | None:
     first, second = finding.candidates[0], runner_up(finding)
     if finding.verdict == "unknown":
         seen = "known by name" if first.similarity is None else f"similarity {first.similarity:.2f}"
-        return f"nearest {printable(first.brand)}, {seen}, {_percent(first.probability)}"
+        return f"nearest {_with_role(first)}, {seen}, {_percent(first.probability)}"
     if second is None:
         return "no other brand comes near"
-    told = f"next {printable(second.brand)} {_percent(second.probability)}"
+    told = f"next {_with_role(second)} {_percent(second.probability)}"
     between = margin(finding)
     if between is None:
         nameless = first if first.similarity is None else second
         return f"{told}, no margin: {printable(nameless.brand)} is known by name"
     return f"{told}, margin {between:+.2f}".replace("-", "−") if between < 0 else f"{told}, margin {between:.2f}"
+
+
+def _with_role(candidate: Candidate) -> str:
+    """Its name, and that it could not be named where that is so."""
+    return printable(candidate.brand) + (" (a rival, never named)" if candidate.rival else "")
 
 
 def orientation_told(finding: Finding) -> str | None:

@@ -183,6 +183,7 @@ def _arrow_schema(pa: Any) -> Any:
             ("probability", pa.float32()),
             ("reference", pa.string()),
             ("read", pa.string()),
+            ("rival", pa.bool_()),
         ]
     )
     finding = pa.struct(

@@ -54,10 +54,13 @@ class OperatingPoint:
         # the first probability that must not pass: one step of the stored precision above it is the threshold
         return cls(min(max(least, alarms[allowed] + 1e-4), 1.0), false_alarms, by_brand, watched)
 
+    def watches(self, brand: str) -> bool:
+        """True for a brand that can be named at all; the others are rivals."""
+        return self.watched is None or brand in self.watched
+
     def names(self, brand: str, probability: float) -> bool:
         """True when a brand is named at this probability."""
-        watched = self.watched is None or brand in self.watched
-        return watched and probability >= max(self.threshold, self.by_brand.get(brand, 0.0))
+        return self.watches(brand) and probability >= max(self.threshold, self.by_brand.get(brand, 0.0))
 
 
 def decide(evidence: Evidence, calibration: Calibration, point: OperatingPoint) -> Verdict:
@@ -67,7 +70,7 @@ def decide(evidence: Evidence, calibration: Calibration, point: OperatingPoint) 
     only looks like a drawing.
     """
     ranked = calibration.ranked(evidence)
-    candidates = tuple(candidate(c, p) for c, p in ranked if not c.negative)[:MOST_CANDIDATES]
+    candidates = tuple(candidate(c, p, point) for c, p in ranked if not c.negative)[:MOST_CANDIDATES]
     if not candidates:
         return Verdict("unknown", None, None, 0.0)
     best = candidates[0]
@@ -77,13 +80,13 @@ def decide(evidence: Evidence, calibration: Calibration, point: OperatingPoint) 
         match = ranked[0][0].match
         return Verdict("known", best.brand, match.product if match else None, best.probability, candidates)
     near = [c for c in candidates if c.probability >= WITHIN_REACH * best.probability]
-    # those that people are told first
-    watched = any(point.watched is None or c.brand in point.watched for c in near[:2])
-    ambiguous = len(near) > 1 and watched and sum(c.probability for c in near) >= point.threshold
+    # of those that people are told first one can be named
+    nameable = not all(c.rival for c in near[:2])
+    ambiguous = len(near) > 1 and nameable and sum(c.probability for c in near) >= point.threshold
     return Verdict("ambiguous" if ambiguous else "unknown", None, None, best.probability, candidates)
 
 
-def candidate(contender: Contender, probability: float) -> Candidate:
+def candidate(contender: Contender, probability: float, point: OperatingPoint) -> Candidate:
     """A contender as results show it."""
     match, name = contender.match, contender.name
     return Candidate(
@@ -92,4 +95,5 @@ def candidate(contender: Contender, probability: float) -> Candidate:
         probability,
         None if match is None else match.reference,
         None if name is None or contender.points <= 0 else name.string,
+        not point.watches(contender.brand),
     )
