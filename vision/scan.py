@@ -203,9 +203,9 @@ class Scanner:
             if len(items) > 1:
                 return [self._examine([item])[0] for item in items]
             if isinstance(error, PictureError):  # changed or gone between two looks at it
-                return [_failed(items[0], error)]
+                return [_failed(items[0].path, error)]
             log.exception("internal error in %r", items[0].path)
-            return [_failed(items[0], PictureError("internal", f"{type(error).__name__}: {error}"))]
+            return [_failed(items[0].path, _internal(error))]
 
     def _examine_batch(self, items: Sequence[Item]) -> list[Examined]:
         from vision.copies import describe
@@ -219,7 +219,7 @@ class Scanner:
         examined = []
         for item, picture in zip(items, pictures, strict=True):
             if isinstance(picture, PictureError):
-                examined.append(_failed(item, picture))
+                examined.append(_failed(item.path, picture))
                 continue
             description = describe(picture) if self.find_copies else None
             result = Result(
@@ -355,7 +355,12 @@ class Scanner:
         if self.copies is not None:
             claims += self.copies.claims_of(examined.hits, description)
         if seen is not None:
-            claims += seen.search(description, logos=functools.partial(logos_of, examined.result))
+            try:
+                claims += seen.search(description, logos=functools.partial(logos_of, examined.result))
+            except Exception as error:
+                log.exception("internal error in %r", examined.result.path)
+                return _failed(examined.result.path, _internal(error))
+            # not guarded: where this fails the disk is full, and all later rows would be wrong
             seen.add(examined.result.path, description)
         return replace(examined, result=replace(examined.result, copies=tuple(claims))) if claims else examined
 
@@ -432,8 +437,13 @@ def _item(source: Any, number: int) -> Item:
     return Item(f"{type(source).__name__}-{number}", source)
 
 
-def _failed(item: Item, error: PictureError) -> Examined:
-    return Examined(Result(item.path, None, None, None, "failed", Failure(error.code, error.message)))
+def _failed(path: str, error: PictureError) -> Examined:
+    return Examined(Result(path, None, None, None, "failed", Failure(error.code, error.message)))
+
+
+def _internal(error: Exception) -> PictureError:
+    """A fault of ours, as the row of the picture tells it."""
+    return PictureError("internal", f"{type(error).__name__}: {error}")
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

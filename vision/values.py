@@ -303,7 +303,7 @@ class Result:
         )
 
     def to_supervision(self) -> Any:
-        """The boxes as `supervision.Detections` (class_id 0 logo, 1 product; brand and verdict in `data`).
+        """The boxes as `supervision.Detections` (class_id 0 logo, 1 product, 2 image; brand and verdict in `data`).
 
         Raises BackendError (package_missing) when supervision is not installed.
         """

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vision.errors import BackendError, WeightsError
+from vision.files import write_atomically
 
 CARD_SCHEMA = "vision.card/1"
 
@@ -115,17 +117,6 @@ def write_manifest(root: Path) -> dict[str, str]:
     return files
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part: new file, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with fresh.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
-
-
 def digest(path: Path) -> str:
     """sha256 of a file as hex."""
     with path.open("rb") as data:
@@ -164,13 +155,19 @@ def session(path: Path, *, threads: int = 1, device: str = "auto") -> Any:
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "auto" and "CUDAExecutionProvider" in available:
         providers.insert(0, "CUDAExecutionProvider")
-    elif device.startswith("cuda"):
+    elif asked := re.fullmatch(r"cuda(?::(\d+))?", device):
         if "CUDAExecutionProvider" not in available:
             raise BackendError("no_device", f"onnxruntime has no {device}", hint='pip install "vision-brands[gpu]"')
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)}))
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(asked[1] or 0)}))
     elif device not in {"auto", "cpu"}:
         raise BackendError("no_device", f"unknown device {device!r}", hint="auto, cpu, cuda or cuda:0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        made = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own unexported classes
         raise WeightsError("unknown_card", f"onnxruntime cannot load it: {error}", path=str(path)) from error
+    if device.startswith("cuda") and "CUDAExecutionProvider" not in made.get_providers():
+        # listed, but without a driver or its libraries: onnxruntime takes the processor then and says nothing
+        raise BackendError(
+            "no_device", f"onnxruntime cannot use {device}", hint="check the CUDA driver, or --device cpu"
+        )
+    return made

@@ -103,6 +103,15 @@ def test_the_doctor_of_a_small_library_writes_its_page(run, mine, tmp_path):
     assert Library.open(mine).version == library.version
 
 
+def test_no_cell_of_the_doctors_table_is_a_formula(mine, tmp_path, capsys):
+    Library.open(mine).add("=HYPERLINK(1)", mark("Older Artwork"))
+    assert call(capsys, "doctor", "--library", mine, "--out", tmp_path / "doctor")[0] == 0
+    with (tmp_path / "doctor" / "doctor.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=HYPERLINK(1)" in cells
+    assert not any(cell.startswith("=") for cell in cells)
+
+
 def test_the_doctor_counts_what_wins_on_photos(mine, pictures, tmp_path, capsys):
     code, said = call(capsys, "doctor", "--library", mine, "--photos", pictures, "--out", tmp_path / "doctor")
     assert (code, said["photos"]) == (0, 5)

@@ -13,6 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vision
+from vision import copies
+from vision.cli.main import main
+from vision.copies import ScanIndex
+
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--no-report", "--no-overlays", "--text", "off", "--threads", "1", "--batch", "1")
 
@@ -177,3 +182,33 @@ def test_an_index_is_searched_closely_unless_one_has_no_time(run, shop, tmp_path
         assert done.returncode == 0, done.stderr
         found[name] = claims_of(tmp_path / name)
     assert found == {"close": {"new/inset.png": [("shop/a-3.png", "inset")]}, "quick": {}}
+
+
+def test_a_fault_in_the_search_for_copies_fails_one_picture(shop, monkeypatch):
+    search = ScanIndex.search
+
+    def sometimes(index, description, **more):
+        if len(index) == 3:
+            monkeypatch.setattr(ScanIndex, "search", search)
+            raise np.linalg.LinAlgError("singular")
+        return search(index, description, **more)
+
+    monkeypatch.setattr(ScanIndex, "search", sometimes)
+    rows = list(vision.Scanner(text="off", threads=1).scan_many(sorted(shop.iterdir())))
+    failed = [row for row in rows if row.status == "failed"]
+    assert [(Path(row.path).name, row.error.code) for row in failed] == [("a-3.png", "internal")]
+    assert [Path(row.path).name for row in rows if row.copies] == ["b-crop.jpg"]
+
+
+def test_a_fault_in_describing_one_picture_stops_no_index(shop, tmp_path, monkeypatch, capsys):
+    described = copies.described
+
+    def sometimes(source):
+        if Path(source).name == "a-3.png":
+            raise MemoryError
+        return described(source)
+
+    monkeypatch.setattr(copies, "described", sometimes)
+    assert main(["copies", "add", "--index", str(tmp_path / "index"), str(shop)]) == 1
+    assert "a-3.png" in capsys.readouterr().err
+    assert len(copies.CopyIndex.open(tmp_path / "index")) == 8

@@ -179,3 +179,52 @@ def test_larger_pictures_and_drawn_rivals_give_an_embedder_of_that_size(config, 
     run._learn(*[torch.from_numpy(part) for part in run.data.batch(0, seed=1, size=8, real_share=0.25)])
     assert (run.queue.sources[:2] >= 0).all()
     assert (run.queue.sources[2:8] < -2).all(), "drawn crops are not among the rivals"
+
+
+def test_a_larger_tower_learns_from_a_finished_one(config, tmp_path):
+    import torch
+
+    from vision.embed.contract import stretch
+    from vision.training.embedder import _Run, embed_pictures, load_training_data, to_input, train_embedder
+    from vision.training.tower import finished_clip
+
+    small = train_embedder({**config, "held_out": 3}, out=tmp_path / "small", resume=False)
+    learns = {
+        **config,
+        "model": "vision-logo-lite2-256",
+        "teacher": str(small / "model.safetensors"),
+        "imitate": {"batches": 4, "weight": 8.0},
+        "export": str(tmp_path / "large"),
+    }
+    data = load_training_data(learns)
+    assert {key for key, _, _ in data.held_out} == {
+        key for key, _, _ in load_training_data({**config, "held_out": 3}).held_out
+    }
+    run = _Run({**learns, "bf16": False}, data, tmp_path)
+    teacher = finished_clip(small / "model.safetensors")
+    names = run.tokens(["Acme", "Zeta"])
+    torch.testing.assert_close(run.model.encode_text(names), teacher.encode_text(names))
+
+    def likeness() -> float:
+        pictures = data.batch(0, seed=5, size=8, real_share=0.25)[0]
+        with torch.no_grad():
+            wanted = torch.nn.functional.normalize(teacher.visual.trunk(to_input(pictures)), dim=1).numpy()
+        return float((embed_pictures(run.tower, pictures) * wanted).sum(axis=1).mean())
+
+    begun = likeness()
+    run.config["imitate"]["weight"] = 1000.0  # so that nothing else counts
+    batch = [torch.from_numpy(part) for part in data.batch(0, seed=5, size=8, real_share=0.25)]
+    for _ in range(6):
+        run._learn(*batch)
+    assert likeness() > max(begun, 0.3)
+    costly = run._learn(*batch)[0]
+    assert run._learn(*batch, 1.0)[0] < costly - 10, "at the end nothing is imitated"
+
+    folder = train_embedder(learns, out=tmp_path / "run", resume=False)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert card["name"] == "vision-logo-lite2-256"
+    assert "efficientnet_lite2" in card["what"]
+    picture = np.random.default_rng(2).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    exported = Embedder.load(folder).embed_images([picture])
+    trained = finished_clip(folder / "model.safetensors").visual.trunk
+    np.testing.assert_allclose(embed_pictures(trained, stretch(picture, 128)[None]), exported, atol=0.02)

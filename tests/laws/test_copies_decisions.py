@@ -36,6 +36,15 @@ def test_what_is_revoked_was_never_decided():
     assert list(held) == []
 
 
+def test_something_holds_about_a_file_until_all_of_it_is_revoked():
+    first, second = Decision.of("confirmed", A, B), Decision.of("denied", A, C)
+    held = Decisions([first, second])
+    assert held.about(A) and held.about(B[:32].upper()) and held.about(C)
+    held = Decisions([first, second, Decision.of("revoked", B, A)])
+    assert (held.about(A), held.about(B), held.about(C)) == (True, False, True)
+    assert not Decisions([first, Decision.of("revoked", A, B)]).about(A)
+
+
 def test_all_that_is_confirmed_with_a_picture_is_known_from_both_sides():
     held = Decisions([Decision.of("confirmed", A, B), Decision.of("confirmed", C, A), Decision.of("denied", B, C)])
     assert held.confirmed_with(A) == {B, C}

@@ -17,6 +17,7 @@ from vision.copies.hashes import ORIENTATIONS
 from vision.copies.local import Reference, describe_local, to_bytes
 from vision.copies.verify import Evidence, examine, scaling, whole_map
 from vision.images import read_picture
+from vision.values import CopyClaim
 
 SIZE = (320, 240)
 
@@ -360,6 +361,44 @@ def edited(made, size=SIZE, source=SIZE):
 )
 def test_an_edit_has_the_name_of_what_was_done_to_the_source(made, size, name):
     assert edited(made, size) == name
+
+
+@pytest.mark.parametrize(
+    ("made", "size", "name", "back"),
+    [
+        ([[1, 0, -64], [0, 1, -48]], (256, 192), "crop", "frame"),
+        ([[0.5, 0, 100], [0, 0.5, 60]], SIZE, "inset", "crop"),
+        ([[0, -1, 239], [1, 0, 0]], (240, 320), "rotate90", "rotate270"),
+        ([[-1, 0, 319], [0, 1, 0]], SIZE, "mirror", "mirror"),
+        (similarity(20, 1, SIZE, (400, 340)), (400, 340), "rotate20+frame", "rotate340+crop"),
+    ],
+)
+def test_a_claim_told_the_other_way_round_is_the_edit_that_undoes_it(made, size, name, back):
+    matrix = np.linalg.inv(full(made))
+    hit = claims.hit_of(0, 9, 0.98, matrix, size, SIZE)
+    claim = CopyClaim(
+        "source", "scan", hit.kind, 9, 0.98, hit.box, hit.source_box, None, "x", hit.transform, hit.coverage
+    )
+    assert claim.kind == name
+    turned = claims.reversed_claim(claim, size, SIZE, "picture")
+    assert (turned.source, turned.kind, turned.owner, turned.probability) == ("picture", back, None, 0.98)
+    np.testing.assert_allclose(turned.box, claim.source_box, atol=1)
+    np.testing.assert_allclose(turned.source_box, claim.box, atol=1)
+    again = claims.reversed_claim(turned, SIZE, size, "source")
+    assert again.kind == name
+    np.testing.assert_allclose(again.transform, claim.transform, atol=1e-6)
+
+
+def test_a_claim_without_a_map_keeps_its_name_unless_it_is_a_quarter_turn():
+    claim = CopyClaim("source", "scan", "rotate90", 9, 0.98)
+    assert claims.reversed_claim(claim, SIZE, SIZE, "picture").kind == "rotate270"
+    assert claims.reversed_claim(replace(claim, kind="mirror"), SIZE, SIZE, "picture").kind == "mirror"
+
+
+def test_the_other_way_round_what_changed_colour_has_still_changed_it():
+    hit = claims.hit_of(0, 9, 0.98, np.eye(3), SIZE, SIZE, recoloured=True)
+    claim = CopyClaim("source", "scan", hit.kind, 9, 0.98, transform=hit.transform)
+    assert claims.reversed_claim(claim, SIZE, SIZE, "picture").kind == hit.kind == "recolour"
 
 
 @pytest.mark.parametrize("kind", TURNS)

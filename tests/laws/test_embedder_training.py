@@ -13,8 +13,9 @@ import torch  # noqa: E402
 
 from vision.geometry import crop, pad  # noqa: E402
 from vision.training.crops import PADDING, cut_with_spare, plain_crop, vary_crop  # noqa: E402
+from vision.training.depthwise import FiveByFive, HalvedAfter  # noqa: E402
 from vision.training.embedder import Photos, TrainingData, _photo_loss, _Queue, few_shot_accuracy  # noqa: E402
-from vision.training.tower import Grid4, _HalvedAfter, grid_of  # noqa: E402
+from vision.training.tower import TRUNKS, Grid4, grid_of  # noqa: E402
 
 EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
@@ -110,16 +111,38 @@ def test_a_grid_is_the_averages_of_equal_areas(side):
     np.testing.assert_allclose(grid_of(found).numpy(), expected, atol=1e-6)
 
 
-def test_the_fast_gradient_of_halving_convolutions_is_the_true_one():
+def quickened(name: str) -> list:
+    found = Grid4(TRUNKS[name]).blocks[2:].modules()
+    kinds = {(type(m), m.kernel_size): m for m in found if isinstance(m, HalvedAfter | FiveByFive)}
+    return [pytest.param(m, id=f"{name} {kind.__name__} {kernel[0]}") for (kind, kernel), m in kinds.items()]
+
+
+@pytest.mark.parametrize("convolution", [m for name in TRUNKS for m in quickened(name)])
+def test_the_fast_gradient_of_a_depthwise_convolution_is_the_true_one(convolution):
     torch.manual_seed(0)
-    (convolution,) = [m for m in Grid4().blocks[2].modules() if isinstance(m, _HalvedAfter)]
-    x = torch.randn(2, convolution.in_channels, 16, 16)
+
+    def gradients(run) -> list:
+        x = start.clone().requires_grad_()
+        found = run(x)
+        weights = convolution.weight, convolution.bias
+        return [found, *torch.autograd.grad((found * pull).sum(), (x, *weights))]
+
+    side = 16 // convolution.stride[0]
+    start, pull = torch.randn(2, convolution.in_channels, 16, 16), torch.randn(2, 1, side, side)
     with torch.no_grad():
-        expected = convolution(x)
-    found = convolution(x)
-    torch.testing.assert_close(found, expected)
-    found.sum().backward()
-    fast = convolution.weight.grad.clone()
-    convolution.weight.grad = None
-    super(_HalvedAfter, convolution).forward(x).sum().backward()
-    torch.testing.assert_close(fast, convolution.weight.grad)
+        torch.testing.assert_close(convolution(start), super(type(convolution), convolution).forward(start))
+    for fast, true in zip(
+        gradients(convolution), gradients(super(type(convolution), convolution).forward), strict=True
+    ):
+        torch.testing.assert_close(fast, true, atol=1e-4, rtol=1e-4)
+
+
+def test_each_tower_has_its_kinds_of_depthwise_convolutions():
+    names = {parameter.id for name in TRUNKS for parameter in quickened(name)}
+    lite = "vision_efficientnet_lite2_grid4"
+    assert names == {
+        "vision_mobilenetv2_grid4 HalvedAfter 3",
+        f"{lite} HalvedAfter 5",
+        f"{lite} HalvedAfter 3",
+        f"{lite} FiveByFive 5",
+    }

@@ -158,6 +158,35 @@ def test_a_file_with_more_less_or_other_than_it_should_have_changes_nothing(libr
     assert {p for p in tmp_path.rglob("*") if "evil" in p.name} == places == set()
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "how", "told"),
+    [
+        (300, 1 << 20, zipfile.ZIP_DEFLATED, "unpacks to more"),
+        (1, 4_000_000, zipfile.ZIP_DEFLATED, "unpacks to more"),
+        (1, 10, zipfile.ZIP_BZIP2, "no part"),
+        (1, 10, zipfile.ZIP_LZMA, "no part"),
+    ],
+)
+def test_a_file_that_unpacks_to_more_than_a_library_is_refused_before_it_is_unpacked(
+    tmp_path, monkeypatch, count, size, how, told
+):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w", how) as bomb:
+        for number in range(count):
+            bomb.writestr(f"version-{number}.json", bytes(size))
+    monkeypatch.setattr("shutil.copyfileobj", lambda *_: pytest.fail("something was unpacked"))
+    with pytest.raises(LibraryError, match=told) as caught:
+        import_file(empty(tmp_path / "lib"), tmp_path / "bad.zip")
+    assert caught.value.code == "damaged"
+
+
+def test_a_file_with_two_parts_of_one_name_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as twice, pytest.warns(UserWarning, match="Duplicate"):
+        for data in (b"{}", b"[]"):
+            twice.writestr("library.json", data)
+    with pytest.raises(LibraryError, match="two parts of one name"):
+        import_file(empty(tmp_path / "lib"), tmp_path / "bad.zip")
+
+
 def test_a_file_whose_packed_bytes_are_altered_is_named_as_damaged(library, tmp_path):
     export_library(library, tmp_path / "out.zip")
     data = bytearray((tmp_path / "out.zip").read_bytes())

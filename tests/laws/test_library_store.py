@@ -319,6 +319,30 @@ def test_an_altered_file_of_schema_1_is_damage(tmp_path):
             store.read(folder)
 
 
+@pytest.mark.parametrize("row", [[np.nan, 0, 0, 0], [100, 0, 0, 0], [0, 0, 0, 0], [np.inf, 0, 0, 0]])
+def test_vectors_that_no_search_can_weigh_are_damage(folder, row):
+    """A row of NaN is found by no search, a longer one than the others by every search."""
+    path = folder / files_of(folder)["vectors"]
+    vectors = np.load(path)
+    vectors[1] = row
+    np.save(path, vectors)
+    manifest = folder / pointer_of(folder)["manifest"]["name"]
+
+    def told(path_):
+        data = path_.read_bytes()
+        return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+    held = json.loads(manifest.read_text())
+    held["segments"][-1]["files"]["vectors"] |= told(path)
+    manifest.write_text(json.dumps(held))
+    pointer = pointer_of(folder)
+    pointer["manifest"] |= told(manifest)
+    (folder / manifests.POINTER).write_text(json.dumps(pointer))
+    with pytest.raises(LibraryError, match="do not belong together") as caught:
+        store.read(folder)
+    assert caught.value.code == "damaged"
+
+
 # --- versions ---
 
 

@@ -213,6 +213,19 @@ def test_floats_are_light_or_bytes_or_stretched() -> None:
     assert levels([-5.0, -5.0]) == [0, 0]
 
 
+def test_pictures_of_many_blocks_are_as_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    floats = random.normal(0, 300, (37, 23)).astype(np.float32)
+    floats[3, 4], floats[20, 1], floats[36, 22] = np.nan, np.inf, -np.inf
+    wide = random.integers(-(2**31), 2**31, (37, 23), dtype=np.int64).astype(np.int32)
+    deep = random.integers(0, 65536, (37, 23), dtype=np.uint16)
+    images = [odd.encoded(Image.fromarray(values), "TIFF") for values in (floats, wide, deep)]
+    whole = [grey_of(image).tolist() for image in images]
+    monkeypatch.setattr("vision.images.colour._BLOCK", 50)
+    assert [grey_of(image).tolist() for image in images] == whole
+    assert len({v for row in whole[0] for v in row}) > 100
+
+
 def test_wide_integers_are_bytes_or_16_bits_or_stretched() -> None:
     def levels(values: list[int]) -> list[int]:
         return grey_of(odd.encoded(Image.fromarray(np.array([values], np.int32)), "TIFF"))[0].tolist()
@@ -423,6 +436,16 @@ def test_what_is_no_picture_is_named(content: bytes, found: str) -> None:
 )
 def test_pictures_of_kinds_that_are_not_decoded_are_unsupported(content: bytes) -> None:
     assert code_of(content) == "unsupported"
+
+
+def test_a_file_of_more_bytes_than_any_picture_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    with path.open("wb") as file:
+        file.write(b"\xff\xd8\xff\xe0")
+        file.truncate(40 << 30)  # takes no room on the disk
+    with pytest.raises(PictureError, match="42,949,672,960 bytes") as caught:
+        read_picture(path)
+    assert caught.value.code == "unsupported"
 
 
 def test_twelve_bit_jpegs_are_unsupported() -> None:

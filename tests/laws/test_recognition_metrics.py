@@ -68,10 +68,6 @@ def test_a_query_without_any_answer_is_never_claimed():
     assert metrics.right_at_wrong(scores, np.array([True, True]), 1.0) == 0.5
 
 
-def test_reciprocal_ranks_count_what_is_never_found_as_nothing():
-    assert metrics.mean_reciprocal_rank(np.array([1.0, 4.0, np.inf])) == pytest.approx(1.25 / 3)
-
-
 @given(seeds)
 def test_the_calibration_error_is_the_weighted_gap_of_the_bins_shown(seed):
     random = np.random.default_rng(seed)
@@ -90,7 +86,6 @@ def test_what_has_no_queries_is_not_defined():
         metrics.fpr_at_tpr(some, none),
         metrics.oscr_area(none, none.astype(bool), some),
         metrics.oscr_area(some, some.astype(bool), none),
-        metrics.mean_reciprocal_rank(none),
         metrics.right_at_wrong(none, none.astype(bool), 0.1),
     ):
         assert np.isnan(value)

@@ -2,9 +2,10 @@
 
 import csv
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,15 @@ def test_numbers_are_rounded_boxes_to_hundredths_and_the_rest_to_four_places():
     assert row["findings"][0]["score"] == 0.9123
     assert row["findings"][0]["candidates"][0]["similarity"] == 0.8123
     assert row["quality"] == {"sharpness": 812.4322}
+
+
+def test_a_map_between_pictures_still_maps_when_it_is_read_back():
+    tilted = (0.31, 0.02, 14.5, -0.01, 0.29, 7.25, 7.33e-5, 6.92e-5, 1.0)
+    claim = replace(a_claim(), transform=tilted)
+    (read,) = Result.from_dict(json.loads(write_row(a_result(copies=[claim])))).copies
+    corners = np.array([[0, 0, 1], [4000, 0, 1], [4000, 3000, 1], [0, 3000, 1]], float).T
+    there, back = (np.reshape(t, (3, 3)) @ corners for t in (tilted, read.transform))
+    np.testing.assert_allclose(back[:2] / back[2], there[:2] / there[2], atol=0.01)
 
 
 def test_undecodable_bytes_of_a_path_are_spelled_out_in_ascii():

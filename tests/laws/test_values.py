@@ -1,5 +1,8 @@
 """Laws of the result row and of the errors."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,3 +80,26 @@ def test_every_error_is_of_the_family_and_has_codes():
             assert raised.exit_code in {1, 2, 3}
         with pytest.raises(ValueError, match="no_such_code"):
             kind("no_such_code", "what")
+
+
+def test_findings_become_detections_of_supervision(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=dict))
+    made = values.Result.to_supervision(
+        Result("a.jpg", None, 90, 60, "ok", findings=tuple(
+            Finding(kind, (1.0, 2.0, 30.0, 40.0), 0.5, verdict, brand, None, 0.75)
+            for kind, verdict, brand in [("product", "unknown", None), ("image", "known", "Acme"), ("logo", "known", "Acme")]
+        ))
+    )  # fmt: skip
+    assert made["xyxy"].shape == (3, 4) and made["xyxy"].dtype == np.float32
+    assert made["class_id"].tolist() == [1, 2, 0]
+    assert made["data"]["class_name"].tolist() == ["product", "image", "logo"]
+    assert made["data"]["brand"].tolist() == ["", "Acme", "Acme"]
+    assert made["data"]["probability"].tolist() == [0.75] * 3
+    nothing = Result("a.jpg", None, 90, 60, "ok").to_supervision()
+    assert (nothing["xyxy"].shape, nothing["class_id"].dtype.kind) == ((0, 4), "i")
+
+
+def test_without_supervision_it_is_said_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(errors.BackendError, match="supervision"):
+        Result("a.jpg", None, 90, 60, "ok").to_supervision()

@@ -2,6 +2,7 @@
 
 import json
 
+import onnxruntime
 import pytest
 
 from vision import weights
@@ -78,14 +79,25 @@ def test_an_unknown_device_is_refused(root):
     assert caught.value.code == "no_device"
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    weights.write_atomically(path, b"old")
+@pytest.mark.parametrize("device", ["cuda:x", "cudas", "cuda:", "CUDA"])
+def test_what_is_no_device_is_refused_whatever_onnxruntime_has(root, monkeypatch, device):
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    with pytest.raises(BackendError) as caught:
+        weights.session(root / "model" / "model.onnx", device=device)
+    assert caught.value.code == "no_device"
 
-    def fail(_descriptor):
-        raise OSError("disk full")
 
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        weights.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
+def test_a_gpu_that_cannot_be_used_is_no_device(monkeypatch):
+    """onnxruntime lists CUDA without a driver, and then computes on the processor."""
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    made = onnxruntime.InferenceSession
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *a, providers: made(*a, providers=providers[-1:]))
+    model = weights.load("detector").file("model.onnx")
+    with pytest.raises(BackendError) as caught:
+        weights.session(model, device="cuda")
+    assert caught.value.code == "no_device"
+    assert weights.session(model, device="auto").get_providers() == ["CPUExecutionProvider"]

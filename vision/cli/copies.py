@@ -174,9 +174,9 @@ def run_compare(args: argparse.Namespace) -> int:
 def _write_evidence(args: argparse.Namespace, claim: CopyClaim) -> None:
     import io
 
+    from vision.files import write_atomically
     from vision.images import read_picture
     from vision.report.copies import EVIDENCE_SIDE, evidence
-    from vision.weights import write_atomically
 
     picture, source = (read_picture(each, reduce_to=EVIDENCE_SIDE) for each in (args.image, args.other))
     data = io.BytesIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from vision.geometry import Boxes
     from vision.images.find import Found
     from vision.values import CopyClaim
+
+log = logging.getLogger(__name__)
 
 # Pictures that become visible in the index together: each time costs a few milliseconds of syncing, an interruption this many.
 BATCH = 256
@@ -64,6 +67,9 @@ def described(founds: Iterable[Found]) -> Iterator[list[tuple[Found, CopyDescrip
             return found, describe_file(found.file)
         except PictureError as error:
             return found, error
+        except Exception as error:  # one of a million; the others go on, as in a scan
+            log.exception("internal error in %r", found.path)
+            return found, PictureError("internal", f"{type(error).__name__}: {error}")
 
     waiting = iter(founds)
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vision-copies") as pool:

@@ -197,7 +197,7 @@ def _write(
 
 def _write_record(args: argparse.Namespace, counts: Mapping[str, int]) -> None:
     from vision import __version__
-    from vision.weights import write_atomically
+    from vision.files import write_atomically
 
     record: dict[str, Any] = {"version": __version__, "inputs": list(args.inputs), "counts": dict(counts)}
     write_atomically(args.out / "dedup.json", (json.dumps(record, indent=1) + "\n").encode())

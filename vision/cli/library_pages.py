@@ -114,7 +114,8 @@ def register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run_doctor(args: argparse.Namespace) -> int:
     """Examine a library and write what was found."""
     from vision.library.doctor import examine
-    from vision.report.doctor import write_doctor_page
+    from vision.report.doctor import TILE, write_doctor_page
+    from vision.report.sheet import fit
 
     library = _to_read(args)
     wins: list[Win] = []
@@ -129,7 +130,8 @@ def run_doctor(args: argparse.Namespace) -> int:
                     wins.append(win)
                     kept = examples.setdefault((win.brand, win.reference), [])
                     if len(kept) < EXAMPLES:
-                        kept.append(crop)
+                        # a copy: a crop is a part of its picture, and would keep all of it
+                        kept.append(fit(crop, TILE, enlarge=False).copy())
             if not photos:
                 raise DatasetError("missing", "none of the photos could be read", path=" ".join(args.photos))
         diagnosis = examine(
@@ -191,19 +193,20 @@ def _wins(library: Library, photos: Sequence[str]) -> Iterator[list[tuple[Win, P
 
 
 def _write_findings(diagnosis: Diagnosis, out: Path) -> None:
+    from vision.files import write_atomically
     from vision.library.doctor import ROW
-    from vision.weights import write_atomically
+    from vision.report.rows import as_cell
 
     _write_json(out / "doctor.json", diagnosis.to_dict())
     sheet = io.StringIO(newline="")
     table = csv.DictWriter(sheet, ROW)
     table.writeheader()
-    table.writerows(diagnosis.rows())
+    table.writerows({name: as_cell(value) for name, value in row.items()} for row in diagnosis.rows())
     write_atomically(out / "doctor.csv", sheet.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    from vision.weights import write_atomically
+    from vision.files import write_atomically
 
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 

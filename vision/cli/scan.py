@@ -595,16 +595,17 @@ def _with_sources(rows: Iterator[Result], items: Iterator[Item]) -> Iterator[tup
 
 def _record(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
     import platform
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
     from vision import __version__
 
-    packages = ("numpy", "pillow", "onnxruntime", "faiss-cpu", "opencv-python-headless", "simplejpeg")
+    # what runs onnxruntime, faiss and OpenCV goes by several names: with or without a GPU, with or without windows
+    packages = ("numpy", "pillow", "onnxruntime", "faiss", "opencv", "simplejpeg")
+    versions = {d.name.lower(): d.version for d in distributions() if d.name.lower().startswith(packages)}
     return {
         "schema": SCAN_SCHEMA,
         "status": "running",
-        "versions": {"vision": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in packages},
+        "versions": {"vision": __version__, "python": platform.python_version()} | dict(sorted(versions.items())),
         "settings": _settings(args, scanner),
         "checksums": dict(scanner.checksums),
         "started": _now(),
@@ -616,6 +617,6 @@ def _now() -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    from vision.weights import write_atomically
+    from vision.files import write_atomically
 
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -45,6 +45,8 @@ WHOLE = 0.93
 INSET = 0.45
 # Degrees, and relative change of shape, that are told.
 TURNED, STRETCHED = 1.0, 1.06
+# Kinds without a map that become another one when the pictures change places; the other turns and mirrorings undo themselves.
+_TURNED_BACK = {"rotate90": "rotate270", "rotate270": "rotate90"}
 # From the centres of pixels to their outer edges.
 _HALF = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 # A map that moves a corner by this share of the sides from where the best affine map puts it shows a photo taken at an angle.
@@ -208,6 +210,27 @@ def hit_of(
         box,
         source_box,
         round(there, 3),
+    )
+
+
+def reversed_claim(claim: CopyClaim, size: tuple[int, int], source: tuple[int, int], name: str) -> CopyClaim:
+    """The claim that the source was made from the picture: the edit that does it, and where both boxes lie.
+
+    size, source: (w, h) of the picture and of the source of the claim. name: of the picture. Without a map only turns change
+    their names. Who owns the picture, and since when it is known, the claim does not tell.
+    """
+    told = replace(claim, source=name, box=claim.source_box, source_box=claim.box, first_seen=None, owner=None)
+    if claim.transform is None or not all((*size, *source)):
+        return replace(told, kind=_TURNED_BACK.get(claim.kind, claim.kind), transform=None, coverage=None)
+    matrix: Doubles = np.asarray(np.linalg.inv(np.reshape(claim.transform, (3, 3))), dtype=np.float64)
+    hit = hit_of(0, claim.distance, claim.probability, matrix, source, size, "recolour" in claim.kind.split("+"))
+    return replace(
+        told,
+        kind=hit.kind,
+        box=hit.box,
+        source_box=hit.source_box,
+        transform=hit.transform,
+        coverage=hit.coverage,
     )
 
 

@@ -73,6 +73,7 @@ class Decisions:
     def __init__(self, decisions: Iterable[Decision] = ()) -> None:
         self._of: dict[tuple[str, str], Decision] = {}
         self._confirmed: defaultdict[str, set[str]] = defaultdict(set)
+        self._about: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         for decision in decisions:
             self._take(decision)
 
@@ -87,6 +88,10 @@ class Decisions:
         found = self._of.get(_pair(sha_a, sha_b))
         return None if found is None or found.word == "revoked" else found.word
 
+    def about(self, sha: str) -> bool:
+        """Whether anything holds for a file, by sha256 as hex or its first 32 digits, and any other one."""
+        return bool(self._about.get(sha[:_HALF].lower()))
+
     def confirmed_with(self, sha: str) -> frozenset[str]:
         """The sha256 of every file that is confirmed to be the same picture as this one, 64 hex digits each."""
         return frozenset(self._confirmed.get(sha[:_HALF].lower(), ()))
@@ -96,6 +101,10 @@ class Decisions:
         # taken out first, so that the order is that of the last decisions
         self._of.pop(pair, None)
         for one, other in ((decision.a, decision.b), (decision.b, decision.a)):
+            if decision.word == "revoked":
+                self._about[one[:_HALF]].discard(pair)
+            else:
+                self._about[one[:_HALF]].add(pair)
             if decision.word == "confirmed":
                 self._confirmed[one[:_HALF]].add(other)
             else:

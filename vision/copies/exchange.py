@@ -23,7 +23,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ from typing import Any, TextIO
 from vision.copies.store import Entry
 from vision.copies.verify import MIN_QUALITY
 from vision.errors import UsageError
+from vision.files import appears_whole
 from vision.values import Fingerprint
 
 # The columns of `threatexchange dataset --csv`, then ours; those that may hold line breaks last, see `_logical`.
@@ -122,14 +122,8 @@ def write_hashes(entries: Iterable[Entry], path: Path, collection: str) -> tuple
             else:
                 left_out += 1
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with fresh.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            count = writers[path.suffix.lower()](good(), file, collection)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with appears_whole(path) as fresh, fresh.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        count = writers[path.suffix.lower()](good(), file, collection)
     return count, left_out
 
 

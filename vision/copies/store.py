@@ -41,10 +41,10 @@ from vision.copies.hashes import turned_hashes
 from vision.copies.local import Reference, encoder_checksum, no_features
 from vision.copies.logos import logo_boxes
 from vision.errors import LibraryError, UsageError
+from vision.files import write_atomically
 from vision.geometry import Boxes
 from vision.images import read_picture
 from vision.values import CopyClaim, Fingerprint
-from vision.weights import write_atomically
 
 SCHEMA = "vision.copies/2"
 POINTER = "copies.json"
@@ -302,10 +302,10 @@ class CopyIndex:
         agrees only there is the same logo on another picture. Without, such pairs may be claimed.
         What a person decided about this picture and one of the index holds: denied pairs are no claims, confirmed ones are.
         """
-        found = self._entries.find(
-            description, radius, None if len(self._decisions) else limit, self._alive, logos=logos
-        )
-        return claims.ordered(self._as_decided(found, description.sha256), limit) if len(self._decisions) else found
+        # a claim that was denied makes room for the next one; without any all that is beyond the limit need not be looked at
+        decided = self._decisions.about(description.sha256)
+        found = self._entries.find(description, radius, None if decided else limit, self._alive, logos=logos)
+        return claims.ordered(self._as_decided(found, description.sha256), limit) if decided else found
 
     def claims_of(self, hits: Sequence[claims.Hit], description: CopyDescription) -> list[CopyClaim]:
         """The second half: the claims, but those on entries that suddenly match everything. The order of calls matters."""

@@ -1,4 +1,7 @@
-"""What a detector is: pictures in, boxes with a kind and a score out. `Scanner` and the tests know nothing more of one."""
+"""What evaluation, training and tests know of a detector: pictures in, boxes with a kind and a score out.
+
+`Scanner` asks for more, tiles, views and bars by kind: it takes a `Detector`.
+"""
 
 from __future__ import annotations
 

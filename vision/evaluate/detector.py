@@ -47,12 +47,12 @@ from vision.evaluate.truth import (
     see,
 )
 from vision.evaluate.worst import Mistakes, count_reasons, find_mistakes, write_worst
+from vision.files import write_atomically
 from vision.images import read_picture
 from vision.images.find import Finder
 from vision.report.rows import write_row
 from vision.scan import batches, in_order
 from vision.values import Box, Detections, Failure, Finding, Picture, Result
-from vision.weights import write_atomically
 
 __all__ = [
     "IOU_STEPS",

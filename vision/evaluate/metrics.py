@@ -153,11 +153,6 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def mean_reciprocal_rank(ranks: Floats) -> float:
-    """Mean of 1 / rank; what mean average precision is where each query has one right answer (ranks of `first_right_rank`)."""
-    return float((1.0 / ranks).mean()) if len(ranks) else float("nan")
-
-
 def fpr_at_tpr(positives: Floats, negatives: Floats, rate: float = 0.95) -> float:
     """Share of negatives that pass where at least `rate` of the positives do; lower is better. NaN when one side is empty.
 

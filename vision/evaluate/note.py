@@ -11,6 +11,7 @@ from typing import Any
 from vision import weights
 from vision.errors import WeightsError
 from vision.evaluate.truth import BOXED, EVERY_LOGO, KINDS, UNBOXED_IGNORED
+from vision.files import write_atomically
 
 KEPT = {
     BOXED: (
@@ -46,7 +47,7 @@ def note_figures(folder: Path, figures: Mapping[str, Any]) -> None:
         if own:
             noted[kind] = {"command": figures["command"], "operating_point": figures["operating_point"][kind], **own}
     text = json.dumps(card | {"figures": noted}, indent=1, ensure_ascii=False) + "\n"
-    weights.write_atomically(folder / "card.json", text.encode())
+    write_atomically(folder / "card.json", text.encode())
     if (folder.parent / "manifest.json").is_file():
         weights.write_manifest(folder.parent)
 

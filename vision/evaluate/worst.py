@@ -17,11 +17,11 @@ from vision.errors import PictureError
 from vision.evaluate.boxes import covered
 from vision.evaluate.metrics import Floats, greedy_hits
 from vision.evaluate.truth import Seen, Truth, fullest
+from vision.files import write_atomically
 from vision.geometry import Boxes, area, intersection
 from vision.images import read_picture
 from vision.report.sheet import contact_sheet, fit
 from vision.values import Pixels
-from vision.weights import write_atomically
 
 TRUTH, HIT, FALSE = (40, 200, 90), (60, 130, 255), (255, 60, 60)
 ON_SHEET = 48

@@ -11,12 +11,15 @@ The rules for values that are no 8-bit colours, since files do not say what they
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, TiffImagePlugin
 
+_BLOCK = 1 << 20  # pixels
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 # Which colour space a profile must be of to say anything about pixels of a mode.
@@ -123,26 +126,37 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.uint32)  # native byte order, whatever the file's
-    highest = 65535
+    values = np.asarray(image)
+    highest, turned = 65535, False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # Pillow hands over 12-bit values as they are, and does not turn white-is-zero round at 16 bits (true of 13.0)
         highest = (1 << min(image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0], 16)) - 1
-        if image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-            values = highest - np.minimum(values, highest)
-    grey = _grey(((values * 255 + highest // 2) // highest).astype(np.uint8), image)
+        turned = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     transparent = image.info.get("transparency")
+    grey, clear = np.empty(values.shape, np.uint8), np.full(values.shape, 255, np.uint8)
+    for rows in _blocks(values):
+        wide = values[rows].astype(np.uint32)  # native byte order, whatever the file's
+        if turned:
+            wide = highest - np.minimum(wide, highest)
+        grey[rows] = (wide * 255 + highest // 2) // highest
+        if isinstance(transparent, int):
+            clear[rows][wide == transparent] = 0
+    found = _grey(grey, image)
     if isinstance(transparent, int):
-        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-    return grey
+        found.putalpha(Image.fromarray(clear))
+    return found
 
 
 def _stretched(values: npt.NDArray[np.float32] | npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     """(h, w) numbers to 8-bit grey by the rules at the top of this file."""
-    known = np.isfinite(values)
-    if not known.any():
-        return np.zeros(values.shape, np.uint8)
-    lowest, highest = float(values[known].min()), float(values[known].max())
+    lowest, highest = np.inf, -np.inf
+    for rows in _blocks(values):
+        finite = values[rows][np.isfinite(values[rows])]
+        if len(finite):
+            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
+    grey = np.zeros(values.shape, np.uint8)
+    if lowest > highest:  # nothing is known
+        return grey
     integers = np.issubdtype(values.dtype, np.integer)
     if lowest >= 0 and highest <= 1 and not integers:
         lowest, highest = 0.0, 1.0
@@ -152,10 +166,20 @@ def _stretched(values: npt.NDArray[np.float32] | npt.NDArray[np.int32]) -> npt.N
         lowest, highest = 0.0, 65535.0
     elif highest == lowest:
         highest = lowest + 1
-    # unknown values are replaced before the cast, which complains of signalling NaNs
-    wide = np.where(known, values, 0).astype(np.float64)
-    wide[~known] = np.where(np.isposinf(values[~known]), highest, lowest)
-    return np.asarray(np.clip((wide - lowest) / (highest - lowest) * 255, 0, 255).round(), np.uint8)
+    for rows in _blocks(values):
+        block = values[rows]
+        known: npt.NDArray[np.bool_] = np.isfinite(block)
+        # unknown values are replaced before the cast, which complains of signalling NaNs
+        wide = np.where(known, block, 0).astype(np.float64)
+        wide[~known] = np.where(np.isposinf(block[~known]), highest, lowest)
+        grey[rows] = np.clip((wide - lowest) / (highest - lowest) * 255, 0, 255).round()
+    return grey
+
+
+def _blocks(values: npt.NDArray[Any]) -> Iterator[slice]:
+    """The rows of a picture by some million pixels: what is computed with wide numbers never stands in memory whole."""
+    rows = max(1, _BLOCK // max(1, values.shape[1]))
+    return (slice(start, start + rows) for start in range(0, len(values), rows))
 
 
 def _grey(values: npt.NDArray[np.uint8], image: Image.Image) -> Image.Image:

@@ -18,6 +18,8 @@ _FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 Opener = Callable[[str, int], int]
+# A file is read whole. Raw 16-bit RGBA of the largest picture that is decoded has 0.8 GB.
+MOST_BYTES = 1 << 30
 
 _SPECIAL = (
     (stat.S_ISDIR, "a folder"),
@@ -34,15 +36,18 @@ def read_file(path: str | os.PathLike[str], *, opener: Opener = os.open) -> byte
     opener: as for the built-in `open`; takes a path and flags, gives a descriptor.
     The kind of the file is looked at before it is opened, and again once it is open, since it may be replaced in between.
     Only its first bytes are read until they are known to be a picture's.
-    Raises PictureError: not_found, not_readable, unsupported (folder, pipe, socket, device, other kinds of pictures), empty,
-    not_an_image.
+    Raises PictureError: not_found, not_readable, unsupported (folder, pipe, socket, device, other kinds of pictures, more than
+    MOST_BYTES), empty, not_an_image.
     """
     name = os.fspath(path)
     try:
         _refuse_special(os.stat(name).st_mode)  # noqa: PTH116  Path("") is the working directory
         with open(name, "rb", buffering=0, opener=lambda file, _: opener(file, _FLAGS)) as file:
-            _refuse_special(os.fstat(file.fileno()).st_mode)
+            status = os.fstat(file.fileno())
+            _refuse_special(status.st_mode)
             recognise(file.read(HEAD_BYTES))
+            if status.st_size > MOST_BYTES:
+                raise PictureError("unsupported", f"a file of {status.st_size:,} bytes", hint=f"at most {MOST_BYTES:,}")
             file.seek(0)
             return file.read()
     except (FileNotFoundError, NotADirectoryError):

@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from vision import geometry
 from vision.errors import LibraryError, PictureError, UsageError
+from vision.files import write_atomically
 from vision.library import store
 from vision.library.edits import NewBrand, NewReference, clean, names_of
 from vision.library.names import fold, storable
 from vision.values import Box, Embeddings, Pixels
-from vision.weights import write_atomically
 
 if TYPE_CHECKING:
     from vision.library.library import Library

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vision.errors import LibraryError, PictureError, UsageError
+from vision.files import appears_whole
 from vision.images.find import find_inputs
 from vision.library import decisions, edits, manifests, segments, store
 from vision.library.edits import NewBrand, NewReference
@@ -31,9 +32,10 @@ from vision.library.state import State
 _MEMBER = re.compile(
     r"library\.json|decisions\.jsonl|version-\d+\.json|records-\d+\.jsonl|vectors-\d+\.npy|thumbnails-\d+\.bin"
 )
-# Text packs ten times; what unpacks to more than this is no library.
-_PACKED = 200
+# Text packs some twenty times; what unpacks to more than this in all is no library. Few ways of packing, for others pack bombs.
+_PACKED = 64
 _SMALL = 1 << 20
+_WAYS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,12 @@ def export_library(library: Library, file: Path) -> None:
         raise UsageError("bad_option", "the file is there already", path=str(file), hint="choose another name")
     for reference in library.state.references:
         library.state.picture(reference)
-    fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(fresh, "w") as packed:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            appears_whole(file) as fresh,
+            zipfile.ZipFile(fresh, "w") as packed,
+        ):
             state = replace(library.state, version=library.version - 1, read_only=False)
             store.write(Path(folder), state, Note(None, "exported"), keep=1)
             for path in sorted(Path(folder).iterdir()):
@@ -148,11 +153,8 @@ def export_library(library: Library, file: Path) -> None:
             decided = library.path / decisions.DECIDED
             if decided.is_file():
                 packed.write(decided, decided.name, zipfile.ZIP_DEFLATED)
-        fresh.replace(file)
     except OSError as error:
         raise UsageError("bad_option", f"cannot be written: {error.strerror}", path=str(file)) from None
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -187,11 +189,14 @@ def _unpack(file: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(file) as packed:
             members = packed.infolist()
-            names = [member.filename for member in members]
+            if len({member.filename for member in members}) < len(members):
+                raise _no_library(file, "it holds two parts of one name")
+            if sum(m.file_size for m in members) > _PACKED * sum(m.compress_size for m in members) + _SMALL:
+                raise _no_library(file, "it unpacks to more than a library")
             for member in members:
-                too_much = member.file_size > _PACKED * member.compress_size + _SMALL
-                if not _MEMBER.fullmatch(member.filename) or names.count(member.filename) > 1 or too_much:
+                if not _MEMBER.fullmatch(member.filename) or member.compress_type not in _WAYS:
                     raise _no_library(file, f"{member.filename!r} is no part of a library")
+            for member in members:
                 with packed.open(member) as part, (folder / member.filename).open("wb") as out:
                     shutil.copyfileobj(part, out, segments.CHUNK)
     except FileNotFoundError:

@@ -58,16 +58,20 @@ class FaissIndex:
         while len(waiting):
             similarity, rows = self._index.search(np.ascontiguousarray(queries[waiting]), count)
             for i, cosines, ids in zip(waiting, similarity, rows, strict=True):
-                found[i] = self._settle(queries[i], cosines, ids, wanted)
+                found[i] = self._settle(queries[i], cosines, ids, wanted, everything=count == len(self.table))
             waiting = np.array([i for i in waiting if found[i] is None], dtype=np.int64)
             count = min(count * 4, len(self.table))
         return [hits if hits is not None else [] for hits in found]
 
-    def _settle(self, query: Embeddings, cosines: Embeddings, rows: np.ndarray[Any, Any], k: int) -> list[Hit] | None:
-        """The answer when these best rows, best first, are sure to hold it; None when more rows must be looked at."""
+    def _settle(
+        self, query: Embeddings, cosines: Embeddings, rows: np.ndarray[Any, Any], k: int, *, everything: bool
+    ) -> list[Hit] | None:
+        """The answer when these best rows, best first, are sure to hold it; None when more rows must be looked at.
+
+        everything: there are no more.
+        """
         cosines, rows = cosines[rows >= 0], rows[rows >= 0]  # FAISS fills up with -1 where a cosine is NaN
         _, first = np.unique(self.table.brand[rows], return_index=True)
-        everything = len(rows) == len(self.table)
         if len(first) < k:
             return settle(query, rows, self.table, k) if everything or not len(rows) else None
         limit = cosines[np.sort(first)[k - 1]] - SLACK

@@ -118,10 +118,6 @@ class LibraryReader:
             raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
         return self._view.state.references[place]
 
-    def has_reference(self, reference_id: str) -> bool:
-        """Whether there is a reference of that id."""
-        return reference_id in self._view.places
-
     def all_references(self) -> tuple[Reference, ...]:
         """Every reference, also one that is not valid on the day of the search, grouped by brand."""
         return self._view.state.references

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from vision.errors import LibraryError
+from vision.files import appears_whole
 from vision.library.state import (
     RESTORE,
     Brand,
@@ -43,7 +44,6 @@ from vision.library.state import (
 )
 
 DATA_FILE = re.compile(r"(brands|references|records|vectors|thumbnails)-(\d+)\.(jsonl|npy|bin)")
-_SUFFIX = {"records": "jsonl", "vectors": "npy", "thumbnails": "bin"}
 # Pictures are written in parts of at least this many bytes: a library of 100,000 pictures never stands in memory.
 CHUNK = 1 << 22
 
@@ -139,17 +139,13 @@ def write(folder: Path, number: int, changes: Changes, state: State) -> tuple[Se
 
 
 def write_file(folder: Path, name: str, parts: Iterable[bytes | memoryview]) -> FileEntry:
-    """Write a file so that it is there whole or not at all: new file, fsync, rename."""
+    """Write a file that appears whole."""
     digest, size = hashlib.sha256(), 0
-    fresh = folder / f".{name}.{os.getpid()}.new"
-    with fresh.open("wb") as out:
+    with appears_whole(folder / name) as fresh, fresh.open("wb") as out:
         for part in parts:
             out.write(part)
             digest.update(part)
             size += len(part)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(folder / name)
     return FileEntry(name, digest.hexdigest(), size)
 
 

@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.errors import BackendError, DatasetError, UsageError, package_missing
+from vision.files import write_atomically
 from vision.library.names import Titles, canonical, fold
 from vision.values import Pixels
-from vision.weights import write_atomically
 
 SOURCES = ("simplepycons", "iconify-logos")
 ICONIFY_PACKAGE = "@iconify-json/logos"

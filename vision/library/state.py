@@ -19,6 +19,9 @@ from vision.errors import LibraryError
 
 Kind = Literal["drawing", "photo", "negative"]
 Half = npt.NDArray[np.float16]
+# By how much the square of a row's length may be off 1: `edits` takes lengths within a hundredth, and half precision rounds.
+_UNIT = 0.03
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,7 @@ class State:
             and {r.id for r in references if r.kind == "negative"}
             == {r.id for r in references if r.brand_id in negative}
             and self.vectors.shape == (sum(counts), self.embedder.dim)
+            and _unit(self.vectors)
             and all(end <= len(self.blobs.get(blob, b"")) for blob, end in ends.items())
             and all(brand_id in places for ids in self.watch.values() for brand_id in ids)
         )
@@ -189,6 +193,16 @@ class State:
         digest.update(json.dumps(rows, default=str).encode())
         digest.update(np.ascontiguousarray(self.vectors).data)
         return digest.hexdigest()
+
+
+def _unit(vectors: Half) -> bool:
+    """Whether all rows have unit length: NaN is found by no search, and a longer row by every one."""
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK].astype(np.float32)
+        # a negated comparison, so that NaN fails it
+        if not bool((np.abs(np.einsum("ij,ij->i", block, block) - 1) < _UNIT).all()):
+            return False
+    return True
 
 
 RESTORE = "restore the folder from a backup, or make it again: vision library build"

@@ -10,20 +10,21 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vision.copies import Entry
+from vision.copies.claims import reversed_claim
 from vision.copies.clusters import Cluster, Grouping, OwnerGroup
 from vision.errors import package_missing
+from vision.files import write_atomically
 from vision.report.lettering import printable
 from vision.report.overlay import percent
 from vision.report.rows import as_cell
 from vision.report.sheet import fit
 from vision.report.template import environment, jpeg_address, script_digest, text, write_whole
 from vision.values import CopyClaim, Pixels
-from vision.weights import write_atomically
 
 GROUPS = 200  # shown on the page; with 24 thumbnails of some 4 kB each it stays under 20 MB
 TILES = 24
@@ -31,9 +32,6 @@ OWNERS = 50  # groups of owners shown, and
 ORIGINALS = 8  # pictures of each
 TILE = 132  # pixels of the page
 QUALITY = 78
-
-# Kinds that become another one when the two pictures change places; the other turns and mirrorings are their own inverse.
-_INVERSE = {"rotate90": "rotate270", "rotate270": "rotate90"}
 
 Claims = Mapping[tuple[str, str], CopyClaim]
 
@@ -72,7 +70,7 @@ def grouped(cluster: Cluster, entries: Mapping[str, Entry], claims: Claims) -> l
         if member is cluster.original:
             found.append(GroupedPicture(*picture, original=True))
             continue
-        tied = _tie(cluster, entry.id, claims)
+        tied = _tie(cluster, entry, entries, claims)
         if tied is None:  # a person's word alone ties it
             found.append(GroupedPicture(*picture, original=False, kind="confirmed", probability=1.0))
             continue
@@ -276,23 +274,23 @@ class _Page:
         }
 
 
-def _tie(cluster: Cluster, id: str, claims: Claims) -> tuple[str, CopyClaim] | None:
+def _tie(cluster: Cluster, entry: Entry, entries: Mapping[str, Entry], claims: Claims) -> tuple[str, CopyClaim] | None:
     """The claim on the presumed original, else the surest one on a member, with its source."""
     first = cluster.original.id
-    claim = _as_edit(claims, id, first)
+    claim = _as_edit(claims, entry, entries[first])
     if claim is not None:
         return first, claim
-    others = ((member.id, _as_edit(claims, id, member.id)) for member in cluster.members)
+    others = ((member.id, _as_edit(claims, entry, entries[member.id])) for member in cluster.members)
     tied = [(other, claim) for other, claim in others if claim is not None]
     return min(tied, key=lambda each: -each[1].probability, default=None)
 
 
-def _as_edit(claims: Claims, id: str, source: str) -> CopyClaim | None:
+def _as_edit(claims: Claims, entry: Entry, source: Entry) -> CopyClaim | None:
     """The claim that a picture was made from another one; from the claim the other way round where that is all there is."""
-    claim = claims.get((id, source))
-    if claim is None and (source, id) in claims:
-        claim = claims[source, id]
-        claim = replace(claim, kind=_INVERSE.get(claim.kind, claim.kind), source=source)
+    claim = claims.get((entry.id, source.id))
+    if claim is None and (source.id, entry.id) in claims:
+        sizes = (source.width, source.height), (entry.width, entry.height)
+        claim = reversed_claim(claims[source.id, entry.id], *sizes, source.id)
     return claim
 
 

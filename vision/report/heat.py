@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vision.files import write_atomically
 from vision.report.lettering import font
 from vision.report.overlay import overlay_name
 from vision.report.sheet import fit
 from vision.values import Pixels
-from vision.weights import write_atomically
 
 if TYPE_CHECKING:
     from vision.embed.occlusion import HeatMap

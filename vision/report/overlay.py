@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vision.files import write_atomically
 from vision.report.lettering import drawable, font, shorten
 from vision.report.sheet import fit
 from vision.values import Box, CopyClaim, Finding, Pixels, Result
-from vision.weights import write_atomically
 
 LONGEST_SIDE = 1280
 READABLE_SIDE = 320  # smaller pictures are enlarged by a whole factor until text fits beside their boxes

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from itertools import islice
@@ -19,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import DatasetError, package_missing
+from vision.files import appears_whole
 from vision.values import SCHEMA, CopyClaim, Finding, Result
 
-# Boxes to a hundredth of a pixel, everything else to four places: finer than any of it is known, and the same on every machine
-# whose arithmetic differs in the last bits only.
+# Boxes to a hundredth of a pixel, most else to four places: finer than any of it is known, and the same on every machine whose
+# arithmetic differs in the last bits only. Maps between pictures keep the nine of a claim: what makes them perspective is some
+# hundred thousandths, times thousands of pixels.
 BOX_DECIMALS = 2
 DECIMALS = 4
+_DECIMALS_OF = {"box": BOX_DECIMALS, "source_box": BOX_DECIMALS, "transform": 9}
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
 PARQUET_ROWS = 2048  # rows held in memory at once, and per row group
@@ -76,7 +77,7 @@ def to_csv(results: Path, out: Path) -> int:
     Gives the number of lines below the header; `out` appears whole or not at all.
     """
     count = 0
-    with _appears_whole(out) as fresh, fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with appears_whole(out) as fresh, fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         table = csv.writer(file)
         table.writerow([*(name for name, _ in _PICTURE_COLUMNS), *(name for name, _ in _FINDING_COLUMNS)])
         for result in read_rows(results):
@@ -110,7 +111,7 @@ def to_parquet(results: Path, out: Path) -> int:
     schema = _arrow_schema(pyarrow)
     count = 0
     rows = read_rows(results)
-    with _appears_whole(out) as fresh, parquet.ParquetWriter(fresh, schema, compression="zstd") as writer:
+    with appears_whole(out) as fresh, parquet.ParquetWriter(fresh, schema, compression="zstd") as writer:
         while batch := [_encodable(result.to_dict()) for result in islice(rows, PARQUET_ROWS)]:
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
             count += len(batch)
@@ -142,27 +143,12 @@ def _rows(path: Path) -> Iterator[tuple[Result, int]]:
 def _rounded(value: Any, decimals: int) -> Any:
     """Plain JSON types with floats rounded; numpy's numbers become Python's, -0.0 becomes 0.0."""
     if isinstance(value, Mapping):
-        return {
-            key: _rounded(part, BOX_DECIMALS if key in {"box", "source_box"} else decimals)
-            for key, part in value.items()
-        }
+        return {key: _rounded(part, _DECIMALS_OF.get(str(key), decimals)) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(part, decimals) for part in value]
     if value is None or isinstance(value, str | bool):
         return value
     return int(value) if isinstance(value, Integral) else round(float(value), decimals) + 0.0
-
-
-@contextmanager
-def _appears_whole(out: Path) -> Iterator[Path]:
-    """A path to write to that replaces `out` at the end, or vanishes when writing failed."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}.new")
-    try:
-        yield fresh
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _encodable(value: Any) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
@@ -17,6 +16,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from vision.files import appears_whole
 from vision.report.lettering import printable
 from vision.values import Pixels
 
@@ -48,14 +48,11 @@ def script_digest(script: str) -> str:
 
 def write_whole(out: Path, chunks: Iterable[str]) -> None:
     """Write a page chunk by chunk; `out` appears whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.{os.getpid()}.new")
-    try:
-        with fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as page:
-            page.writelines(chunks)
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with (
+        appears_whole(out) as fresh,
+        fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as page,
+    ):
+        page.writelines(chunks)
 
 
 def data_address(data: bytes) -> str:

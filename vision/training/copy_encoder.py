@@ -26,6 +26,7 @@ from vision import weights
 from vision.copies.keypoints import PATCH
 from vision.copies.local import BITS, ROW, WORD_BITS, LocalFeatures
 from vision.errors import DatasetError, UsageError
+from vision.files import write_atomically
 from vision.training.copy_patches import Pairs, make_pairs, training_pictures
 from vision.training.metrics_file import note_rows
 
@@ -250,10 +251,10 @@ def export_copies(model: CopyEncoder, config: dict[str, Any], taught: Pairs, tes
     folder = Path(config["export"])
     folder.mkdir(parents=True, exist_ok=True)
     _write_onnx(model, folder / "patches.onnx")
-    weights.write_atomically(folder / "model.safetensors", save(model.state_dict()))
+    write_atomically(folder / "model.safetensors", save(model.state_dict()))
     card = _card(config, taught, test, measure(model, test))
     card["files"] = {name: weights.digest(folder / name) for name in ("patches.onnx", "model.safetensors")}
-    weights.write_atomically(folder / "card.json", (json.dumps(card, indent=1) + "\n").encode())
+    write_atomically(folder / "card.json", (json.dumps(card, indent=1) + "\n").encode())
     if (folder.parent / "manifest.json").is_file():  # one of the shipped models
         weights.write_manifest(folder.parent)
     return folder
@@ -276,7 +277,7 @@ def _write_onnx(model: CopyEncoder, path: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
-    weights.write_atomically(path, file.getvalue())
+    write_atomically(path, file.getvalue())
 
 
 # What of the config a card repeats: no folders of the machine that trained.

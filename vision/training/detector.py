@@ -31,6 +31,7 @@ from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, FILLING, STRIDE, deco
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.boxes import Judged, best_f1, box_figures
 from vision.evaluate.detector import evaluate_detector, write_evaluation
+from vision.files import write_atomically
 from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
 from vision.training.averages import joined, start_share
@@ -60,7 +61,6 @@ from vision.training.metrics_file import note_rows
 from vision.training.network import build_network
 from vision.training.self_labels import SelfLabels
 from vision.values import Detections
-from vision.weights import write_atomically
 
 log = logging.getLogger(__name__)
 

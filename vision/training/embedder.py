@@ -43,6 +43,7 @@ from vision.training.crops import (
     vary_crop,
 )
 from vision.training.draw.stock import expand
+from vision.training.imitate import Teacher, regress_head
 from vision.training.metrics_file import note_rows
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, load_weights, untrained_clip
 from vision.values import Embeddings, Pixels
@@ -131,7 +132,7 @@ def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
     cv2.setNumThreads(1)
     out.mkdir(parents=True, exist_ok=True)
     data = load_training_data(config)
-    run = _Run(config, data, out)
+    run = _Run(config, data, out, resumes=resume)
     if resume:
         run.restore()
     run.train()
@@ -159,8 +160,9 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
     real_keys = {key for key, _ in crops}
     keys = sorted({d.key for d in drawings} - real_keys)
     held_out = {keys[i] for i in rng.permutation(len(keys))[: int(config.get("held_out", 0))]}
-    if config.get("start"):  # what the weights have not seen must stay unseen
-        card = json.loads(Path(config["start"]).with_name("card.json").read_text(encoding="utf-8"))
+    known = config.get("start") or config.get("teacher")
+    if known:  # what the weights have not seen must stay unseen
+        card = json.loads(Path(known).with_name("card.json").read_text(encoding="utf-8"))
         held_out = set(card["data"]["held_out_brands"])
     data.held_out_real = _held_out_photos(crops, int(config.get("held_out_real", 0)))
     photographed = {key for key, _ in data.held_out_real}
@@ -277,12 +279,13 @@ def few_shot_accuracy(
 class _Run:
     """One training: the model, its proxies, the optimiser and where it stands."""
 
-    def __init__(self, config: dict[str, Any], data: TrainingData, out: Path) -> None:
+    def __init__(self, config: dict[str, Any], data: TrainingData, out: Path, *, resumes: bool = False) -> None:
         import open_clip
 
         self.config, self.data, self.out = config, data, out
         self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
-        self.model: Any = untrained_clip()
+        self.name = str(config.get("model", CONFIG))
+        self.model: Any = untrained_clip(self.name)
         self.tower: Grid4 = self.model.visual.trunk
         start = config.get("start")
         if start:
@@ -293,10 +296,13 @@ class _Run:
         for part in (self.tower.conv_stem, self.tower.blocks[:2]):
             for parameter in part.parameters():
                 parameter.requires_grad_(False)
+        self.teacher = Teacher(Path(config["teacher"])) if config.get("teacher") else None
         if not start:
             nn.init.orthogonal_(self.tower.head.weight)
             nn.init.zeros_(self.tower.head.bias)
             _whiten(self.tower, clean_pictures(data))
+        if self.teacher is not None and not (start or resumes):
+            self._imitate(self.teacher)
         self.average = copy.deepcopy(self.tower)
         self.first = copy.deepcopy(self.tower.state_dict())
         self.first_share = start_share(config, starts_trained=bool(start))
@@ -304,7 +310,7 @@ class _Run:
         self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
         self.proxies = nn.Parameter(self._first_proxies())
-        self.tokens = open_clip.get_tokenizer(CONFIG)
+        self.tokens = open_clip.get_tokenizer(self.name)
         rate = config["rates"]
         trunk = [p for n, p in self.tower.named_parameters() if p.requires_grad and not n.startswith("head.")]
         text = [p for n, p in self.model.named_parameters() if not n.startswith("visual.")]
@@ -319,6 +325,18 @@ class _Run:
         )
         for group in self.optimizer.param_groups:
             group["start"] = group["lr"]
+
+    def _imitate(self, teacher: Teacher) -> None:
+        """Begin in the teacher's space, with its text tower."""
+        self.model.load_state_dict(teacher.text, strict=False)
+        steps, count = int(self.config["steps"]), int(self.config["imitate"]["batches"])
+        with self._autocast():
+            # numbered after the last step: batches that training never sees
+            batches = (to_input(pictures.numpy()) for pictures, *_ in self._batches(range(steps, steps + count)))
+            regress_head(self.tower, teacher, batches, count)
+
+    def _autocast(self) -> Any:
+        return torch.autocast("cpu", torch.bfloat16, enabled=bool(self.config.get("bf16", True)))
 
     def _first_proxies(self) -> torch.Tensor:
         vectors = [embed_pictures(self.tower, clean_pictures(self.data))]
@@ -341,7 +359,7 @@ class _Run:
         if config.get("start") and not self.step:
             self._check({}, 0.0)  # where it starts from; brands held out now may have been learned then
         began, saved, counts = time.monotonic() - self.seconds, time.monotonic(), _Counts()
-        for pictures, proxies, brands, sources in self._batches(steps):
+        for pictures, proxies, brands, sources in self._batches(range(self.step, steps)):
             self.seconds = time.monotonic() - began
             progress = max(self.step / steps, self.seconds / 60 / minutes)
             if progress >= 1:
@@ -349,7 +367,7 @@ class _Run:
             for group in self.optimizer.param_groups:
                 warm = min(1.0, (self.step + 1) / 100)
                 group["lr"] = group["start"] * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-            counts.add(*self._learn(pictures, proxies, brands, sources))
+            counts.add(*self._learn(pictures, proxies, brands, sources, progress))
             self.step += 1
             if self.seconds - checked > check:
                 self._check(counts.means(), progress)
@@ -388,7 +406,7 @@ class _Run:
         last = self.best["tower"] if best else self.average.state_dict()
         self.tower.load_state_dict(joined(last, self.first, self.first_share))
 
-    def _batches(self, steps: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+    def _batches(self, steps: Sequence[int]) -> Iterator[tuple[Any, Any, Any, Any]]:
         config = self.config
         dataset = _Batches(
             self.data,
@@ -401,22 +419,28 @@ class _Run:
         loader: Any = torch.utils.data.DataLoader(
             dataset,
             batch_size=None,
-            sampler=range(self.step, steps),
+            sampler=steps,
             num_workers=workers,
             prefetch_factor=6 if workers else None,
         )
         return iter(loader)
 
     def _learn(
-        self, pictures: torch.Tensor, proxies: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor
+        self,
+        pictures: torch.Tensor,
+        proxies: torch.Tensor,
+        brands: torch.Tensor,
+        sources: torch.Tensor,
+        progress: float = 0.0,
     ) -> tuple[float, Any, Any]:
-        """One step. Returns the loss and which crops were right, drawn and real apart."""
+        """One step. Returns the loss and which crops were right, drawn and real apart. progress: of the training, in [0, 1]."""
         scale, margin = float(self.config["scale"]), float(self.config["margin"])
-        with torch.autocast("cpu", torch.bfloat16, enabled=bool(self.config.get("bf16", True))):
+        with self._autocast():
             images = to_input(pictures.numpy())
             with torch.no_grad():
                 low = self.tower.forward_frozen(images)
             grid = self.tower.forward_grid(low)
+            wanted = None if self.teacher is None else self.teacher.embed(images)
         vectors = nn.functional.normalize(self.tower.head(grid), dim=1)
         cosines = vectors @ nn.functional.normalize(self.proxies, dim=1).T
         own = self.groups[None] == brands[:, None]
@@ -435,6 +459,9 @@ class _Run:
             some = real if not term.get("drawn") else torch.ones_like(real)
             photos = _photo_loss(vectors[some], brands[some], sources[some], self.queue, scale=scale, margin=margin)
             loss = loss + float(term["weight"]) * photos
+        if wanted is not None:
+            pull = float(self.config["imitate"]["weight"]) * (1 - progress)
+            loss = loss + pull * (1 - (vectors * wanted).sum(dim=1).mean())
         if self.step % int(self.config["text"]["every"]) == 0:
             loss = loss + float(self.config["text"]["weight"]) * self._name_loss(vectors, brands)
         self.optimizer.zero_grad(set_to_none=True)

@@ -17,8 +17,9 @@ from torch import nn
 
 from vision import weights
 from vision.embed import Embedder
+from vision.files import write_atomically
 from vision.training.onnx_files import halve
-from vision.training.tower import CONFIG, Grid4, grid_of
+from vision.training.tower import CONFIG, Grid4, configs, grid_of
 from vision.values import Embeddings
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _SETTINGS = (
     "shares",
     "average",
     "start_share",
+    "imitate",
     "bf16",
     "rates",
     "text",
@@ -69,11 +71,11 @@ def export_embedder(model: Any, config: dict[str, Any], data: TrainingData) -> P
     model = copy.deepcopy(model).eval()
     tower: Grid4 = model.visual.trunk
     _write_image(tower, folder / "image.onnx", data.size)
-    _write_weights(model, folder, data.size)
+    _write_weights(model, folder, data.size, str(config.get("model", CONFIG)))
     _write_text(model, folder / "text.onnx")
     _write_tokenizer(folder / "tokenizer.json")
     names = ["image.onnx", "text.onnx", "tokenizer.json", "model.safetensors", "open_clip_config.json"]
-    card = _card(config, data)
+    card = _card(config, data, tower)
     _write_card(folder, card, names)
     if data.patches:
         rng = np.random.default_rng(int(config["seed"]))
@@ -160,10 +162,11 @@ def _write_image(tower: Grid4, path: Path, size: int) -> None:
 
 
 class _EvenSame(nn.Conv2d):
-    """TensorFlow's "same" padding of a 3 x 3 convolution of stride 2 over even sides: one row below, one column to the right."""
+    """TensorFlow's "same" padding of a convolution of stride 2 over even sides: one more row below, one more column right."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(nn.functional.pad(x, (0, 1, 0, 1)))
+        after = self.kernel_size[0] // 2
+        return super().forward(nn.functional.pad(x, (after - 1, after, after - 1, after)))
 
 
 def _fix_padding(tower: nn.Module) -> None:
@@ -172,7 +175,7 @@ def _fix_padding(tower: nn.Module) -> None:
 
     for convolution in tower.modules():
         if isinstance(convolution, Conv2dSame):
-            if convolution.kernel_size != (3, 3) or convolution.stride != (2, 2):
+            if convolution.kernel_size not in {(3, 3), (5, 5)} or convolution.stride != (2, 2):
                 raise ValueError(f"no constant padding for {convolution}")
             convolution.__class__ = _EvenSame
 
@@ -186,7 +189,7 @@ def _write_text(clip: Any, path: Path) -> None:
     model = onnx.load(str(path))
     halve(model)
     share_table(model, path.with_name("model.safetensors"))
-    weights.write_atomically(path, model.SerializeToString())
+    write_atomically(path, model.SerializeToString())
 
 
 def _to_onnx(module: nn.Module, example: torch.Tensor, name: str, path: Path) -> None:
@@ -204,7 +207,7 @@ def _to_onnx(module: nn.Module, example: torch.Tensor, name: str, path: Path) ->
             opset_version=OPSET,
             dynamo=False,
         )
-        weights.write_atomically(path, fresh.read_bytes())
+        write_atomically(path, fresh.read_bytes())
 
 
 def share_table(model: Any, weights_file: Path, name: str = "token_embedding.weight") -> None:
@@ -244,16 +247,16 @@ def _write_tokenizer(path: Path) -> None:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    weights.write_atomically(path, tokenizer.to_str().encode("utf-8"))
+    write_atomically(path, tokenizer.to_str().encode("utf-8"))
 
 
-def _write_weights(model: Any, folder: Path, size: int) -> None:
+def _write_weights(model: Any, folder: Path, size: int, name: str) -> None:
     """Half-precision safetensors and the config under which open_clip finds them (`local-dir:`)."""
     from safetensors.torch import save
 
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
-    weights.write_atomically(folder / "model.safetensors", save(state))
-    described = json.loads(_config_path().read_text(encoding="utf-8"))
+    write_atomically(folder / "model.safetensors", save(state))
+    described = json.loads((configs() / f"{name}.json").read_text(encoding="utf-8"))
     described["vision_cfg"]["image_size"] = size
     config = {
         "model_cfg": described,
@@ -264,26 +267,18 @@ def _write_weights(model: Any, folder: Path, size: int) -> None:
             "resize_mode": "squash",
         },
     }
-    weights.write_atomically(folder / "open_clip_config.json", (json.dumps(config, indent=1) + "\n").encode())
+    write_atomically(folder / "open_clip_config.json", (json.dumps(config, indent=1) + "\n").encode())
 
 
-def _config_path() -> Path:
-    from vision import embed
-
-    return Path(embed.__file__).parent / "configs" / f"{CONFIG}.json"
-
-
-def _card(config: dict[str, Any], data: TrainingData) -> dict[str, Any]:
+def _card(config: dict[str, Any], data: TrainingData, tower: Grid4) -> dict[str, Any]:
     packages = ("torch", "timm", "open_clip_torch", "onnx", "onnxruntime", "opencv-python-headless")
     return {
         "schema": weights.CARD_SCHEMA,
-        "name": CONFIG,
-        "what": "Logo crops and brand names as 256-dimensional unit vectors: MobileNetV2 up to stage 4, a 4 x 4 grid of "
-        "averages, one linear layer; a text transformer of two layers.",
+        "name": str(config.get("model", CONFIG)),
+        "what": f"Logo crops and brand names as 256-dimensional unit vectors: {tower.trunk.model} up to stage 4, a 4 x 4 grid "
+        "of averages, one linear layer; a text transformer of two layers.",
         "licence": "AGPL-3.0-only",
-        "backbone": "MobileNetV2 1.0, ImageNet (Keras application weights, Apache-2.0)"
-        if config.get("backbone")
-        else None,
+        "backbone": tower.trunk.told if config.get("backbone") else None,
         "preprocessing": {"size": data.size, **PREPROCESSING, "layout": f"(n, 3, {data.size}, {data.size}) float32"},
         "text": TEXT,
         "score": "similarity - 0.5 x similarity to the nearest row of background.npy tells logos from other crops",
@@ -312,4 +307,4 @@ def _version(package: str) -> str | None:
 
 def _write_card(folder: Path, card: dict[str, Any], names: Sequence[str]) -> None:
     card = {**card, "files": {name: weights.digest(folder / name) for name in names}}
-    weights.write_atomically(folder / "card.json", (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(folder / "card.json", (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())

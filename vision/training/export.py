@@ -19,6 +19,7 @@ from torch import nn
 from vision import weights
 from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, GREY, STRIDE, kinds_of
 from vision.errors import BackendError, UsageError, WeightsError, package_missing
+from vision.files import write_atomically
 from vision.training.network import quiet_ultralytics
 from vision.training.onnx_files import halve
 from vision.training.quantize import Floats, quantize
@@ -53,8 +54,8 @@ def export_model(
     if size % STRIDE or size < STRIDE:
         raise UsageError("bad_option", f"image size {size} is not a multiple of {STRIDE}")
     folder.mkdir(parents=True, exist_ok=True)
-    weights.write_atomically(folder / "model.onnx", _onnx(network, size, names, calibration))
-    weights.write_atomically(folder / "model.safetensors", _safetensors(network, names))
+    write_atomically(folder / "model.onnx", _onnx(network, size, names, calibration))
+    write_atomically(folder / "model.safetensors", _safetensors(network, names))
     full = {
         "schema": weights.CARD_SCHEMA,
         **card,
@@ -66,7 +67,7 @@ def export_model(
         "onnx_sha256": weights.digest(folder / "model.onnx"),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    weights.write_atomically(folder / "card.json", (json.dumps(full, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(folder / "card.json", (json.dumps(full, indent=1, ensure_ascii=False) + "\n").encode())
     return folder
 
 
@@ -74,7 +75,7 @@ def amend_card(folder: Path, known: Mapping[str, Any]) -> None:
     """Write more into the card of a model folder; the model files stay as they are."""
     path = folder / "card.json"
     card = {**json.loads(path.read_text(encoding="utf-8")), **known}
-    weights.write_atomically(path, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def import_weights(pt: Path, out: Path, *, trust_pickle: bool, image_size: int | None = None) -> Path:

@@ -25,6 +25,7 @@ import numpy as np
 
 from vision import weights
 from vision.errors import BackendError, WeightsError, package_missing
+from vision.files import write_atomically
 from vision.text.reader import HEIGHT, TextReader, to_input
 from vision.training.onnx_files import halve
 from vision.training.quantize import Floats, quantize
@@ -88,7 +89,7 @@ def build_text(out: Path, *, wheel: Path | None = None) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     (out / "NOTICE").write_text(NOTICE, encoding="utf-8")
     text = json.dumps(characters, ensure_ascii=False) + "\n"
-    weights.write_atomically(out / "characters.json", text.encode())
+    write_atomically(out / "characters.json", text.encode())
     _write(out, {"detector.onnx": detector, "recogniser.onnx": recogniser}, published.release)
     lines, words = calibration_inputs(TextReader.load(out, device="cpu"))
     small = {
@@ -291,7 +292,7 @@ def drawn_words(n: int) -> Iterator[Pixels]:
 def _write(out: Path, models: Mapping[str, Any], release: str) -> None:
     """The two networks and the card that names them."""
     for name, model in models.items():
-        weights.write_atomically(out / name, model.SerializeToString())
+        write_atomically(out / name, model.SerializeToString())
     card = {
         "schema": weights.CARD_SCHEMA,
         "name": "pp-ocrv6-small-latin",
@@ -312,4 +313,4 @@ def _write(out: Path, models: Mapping[str, Any], release: str) -> None:
         "versions": {name: metadata.version(name) for name in ("onnx", "onnxruntime", "opencv-python-headless")},
         "files": {name: weights.digest(out / name) for name in FILES},
     }
-    weights.write_atomically(out / "card.json", (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(out / "card.json", (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())

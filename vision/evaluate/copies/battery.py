@@ -28,11 +28,11 @@ from PIL import Image
 
 from vision.errors import DatasetError, PictureError, UsageError
 from vision.evaluate.copies import edits
+from vision.files import write_atomically
 from vision.images import read_picture
 from vision.images.find import Finder
 from vision.scan import in_order
 from vision.values import Pixels
-from vision.weights import write_atomically
 
 SMALLEST_SIDE = 200  # of a picture that is used: less is a thumbnail
 STRANGERS = 0.1  # share of the pictures, at least 5

@@ -21,8 +21,8 @@ from vision.evaluate.copies.battery import Battery, Tell
 from vision.evaluate.copies.edits import WITH_STRANGERS
 from vision.evaluate.copies.methods import Item, Method, each
 from vision.evaluate.copies.score import Claim
+from vision.files import write_atomically
 from vision.images.find import Finder
-from vision.weights import write_atomically
 
 IN_A_FRAME = 24  # copies of each edit: 276 pairs, as in the project's shared furniture test
 MARK_SIZES = (288, 100)  # pixels, on a page of 400

@@ -28,10 +28,10 @@ from vision.evaluate.copies.score import BARS, misses_by_edit
 from vision.evaluate.figures import plain
 from vision.evaluate.plots import require_matplotlib
 from vision.evaluate.tables import Table, number, with_interval
+from vision.files import write_atomically
 from vision.images import read_picture
 from vision.report.sheet import contact_sheet, fit
 from vision.values import Pixels
-from vision.weights import write_atomically
 
 ON_SHEET = 48
 TILE, COLUMNS = 320, 6

@@ -31,7 +31,7 @@ from vision.evaluate.copies.pairs import (
 )
 from vision.evaluate.copies.peers import installed_peers, methods_of
 from vision.evaluate.copies.score import Claim, best_claims, false_claims, missed_copies, score_claims
-from vision.weights import write_atomically
+from vision.files import write_atomically
 
 SECTIONS = ("battery", "furniture", "alone", "flat", "packshots")
 DEFAULT = ("battery", "furniture", "flat")

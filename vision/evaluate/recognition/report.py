@@ -17,12 +17,12 @@ from vision.evaluate.recognition.rankers import Judged
 from vision.evaluate.recognition.ranking import Figures
 from vision.evaluate.recognition.run import Evaluation
 from vision.evaluate.tables import Table, number, with_interval
+from vision.files import write_atomically
 from vision.images import read_picture
 from vision.library import Library
 from vision.recognise import crop_of
 from vision.report.sheet import contact_sheet
 from vision.values import Pixels
-from vision.weights import write_atomically
 
 ON_SHEET = 60
 _BY_BRAND = "by_brand"
