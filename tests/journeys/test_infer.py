@@ -375,3 +375,20 @@ def test_a_damaged_picture_of_a_reference_costs_no_page(run, tmp_path):
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert (tmp_path / "out" / "report.html").is_file()
     assert "WARNING" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--no-copies", "--copies", "index"], ["--quick-copies"]])
+def test_options_that_say_nothing_together_are_wrong_usage(run, shop, tmp_path, options):
+    done = run("scan", shop, "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert "copies" in done.stderr
+
+
+def test_when_the_reader_of_the_output_leaves_it_is_not_said_that_all_went_well():
+    listing = [sys.executable, "-m", "vision", "library", "list", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(listing, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 141

@@ -205,3 +205,15 @@ def test_two_rings_with_one_owner_in_common_stay_two():
 
 def test_a_cluster_of_one_owner_alone_makes_no_group_and_no_owner_is_none():
     assert owner_groups([shared_by("a", "a"), Cluster((Member("x"), Member("y")))], at_least=1) == []
+
+
+def test_of_pictures_of_one_time_the_largest_is_presumed_to_be_the_original():
+    times = {
+        "a": ("2026-01-01T10:00:00.9Z", 500),
+        "b": ("2026-01-01T10:00:00.9Z", 800),
+        "c": ("2026-01-01T10:00:00.1Z", 9),
+    }
+    members = [Member(id, time, None, pixels) for id, (time, pixels) in times.items()]
+    pairs = [("a", "b", 0.99), ("b", "c", 0.99), ("a", "c", 0.99)]
+    assert [m.id for m in group(members, pairs).clusters[0].members] == ["c", "b", "a"]
+    assert group(members[:2], pairs[:1]).clusters[0].original.id == "b"

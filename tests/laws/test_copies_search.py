@@ -430,3 +430,59 @@ def test_an_entry_counts_once_in_its_nearest_orientation():
         identical=np.zeros(3, dtype=bool),
     )
     assert [(h.entry, h.kind, h.distance) for h in found] == [(5, "rotate180", 8), (7, "same", 12)]
+
+
+def edited(pixels, seed):
+    """A part of a picture, turned a little and of another size."""
+    random = np.random.default_rng(seed)
+    height, width = pixels.shape[:2]
+    share = random.uniform(0.7, 0.9)
+    left, top = random.uniform(0, 1 - share, 2) * (width, height)
+    part = pixels[int(top) : int(top + share * height), int(left) : int(left + share * width)]
+    size = tuple(int(side * random.uniform(0.9, 1.2)) for side in part.shape[1::-1])
+    turn = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), random.uniform(-6, 6), 1)
+    return cv2.warpAffine(cv2.resize(part, size), turn, size, borderMode=cv2.BORDER_REPLICATE)
+
+
+@pytest.mark.parametrize("copies", [4, 130])
+def test_however_often_a_picture_is_there_its_edits_are_found(scan_index, copies):
+    """The votes of a hundred copies once passed for noise, so that the most stolen pictures were lost."""
+    index = scan_index()
+    for seed in range(3):
+        index.add(f"other {seed}", describe(picture(textured(seed + 50))))
+    source = textured(1)
+    for number in range(copies):
+        again = cv2.resize(source, None, fx=0.8 + 0.003 * number, fy=0.8 + 0.003 * number, interpolation=cv2.INTER_AREA)
+        index.add(f"copy {number}", describe(picture(again)))
+    claims = index.search(describe(picture(edited(source, 3))))
+    assert len(claims) == min(copies, MAX_CLAIMS)
+    assert "copy 0" in {claim.source for claim in claims}, "the earliest of all was left out"
+    assert {claim.source.split()[0] for claim in claims} == {"copy"}
+    everything = index.search(describe(picture(edited(source, 3))), limit=None)
+    assert len(everything) == copies
+
+
+def test_however_many_edits_of_a_picture_are_there_the_next_one_is_found(scan_index):
+    index = scan_index()
+    for seed in range(40):
+        index.add(f"other {seed}", describe(picture(textured(seed + 50))))
+    source = textured(1)
+    for seed in range(120):
+        index.add(f"edit {seed}", describe(picture(edited(source, seed))))
+    claims = index.search(describe(picture(edited(source, 1000))))
+    assert len(claims) > MAX_CLAIMS // 2
+    assert {claim.source.split()[0] for claim in claims} == {"edit"}
+
+
+def test_families_are_entries_whose_hashes_are_near():
+    entries = Entries(lambda _: None)
+    near = np.zeros((5, 32), np.uint8)
+    near[[1, 4], 0] = 255  # eight bits off
+    near[2] = 85
+    near[3] = 170
+    entries.add(near, entry_rows([(describe(picture(textured(1))).fingerprint, 9, 9, "0" * 64)] * 5)[1])
+    assert entries._families(np.array([3, 4, 0, 2, 1])) == [[0], [1, 2, 4], [3]]
+    assert entries._families(np.array([2, 0])) == [[0], [1]]
+    assert entries._families(np.array([], dtype=np.int64)) == []
+    assert entries._like(4, None) == [0, 1, 4]
+    assert entries._like(4, np.array([False, True, True, True, True])) == [1, 4]

@@ -315,6 +315,17 @@ def test_folders_of_ours_are_no_inputs_however_they_are_named() -> None:
     assert finder.skipped["own"] == 5
 
 
+def test_results_of_earlier_scans_are_no_inputs_unless_they_are_named() -> None:
+    make("shop/a.jpg", "shop/out/overlays/a.jpg", "shop/mine/b.jpg", "shop/pipe/c.jpg")
+    Path("shop/out/scan.json").write_text('{\n "schema": "vision.scan/1",\n "status": "complete"}')
+    Path("shop/mine/scan.json").write_text('{"schema": "somebody.else/1"}')
+    os.mkfifo("shop/pipe/scan.json")
+    finder = Finder(["shop"])
+    assert [f.path for f in finder] == ["shop/a.jpg", "shop/mine/b.jpg", "shop/pipe/c.jpg"]
+    assert finder.skipped["own"] == 1
+    assert rows("shop/out/overlays") == ["overlays/a.jpg"]
+
+
 def test_an_empty_folder_has_no_rows() -> None:
     make("p/")
     assert rows("p") == []

@@ -158,6 +158,17 @@ def test_a_file_with_more_less_or_other_than_it_should_have_changes_nothing(libr
     assert {p for p in tmp_path.rglob("*") if "evil" in p.name} == places == set()
 
 
+def test_a_folder_of_broken_pictures_is_no_brand(tmp_path):
+    for brand in ("Acme", "Broken"):
+        (tmp_path / "pictures" / brand).mkdir(parents=True)
+    Image.fromarray(mark(1)).save(tmp_path / "pictures" / "Acme" / "1.png")
+    (tmp_path / "pictures" / "Broken" / "1.png").write_bytes(b"")
+    library = empty(tmp_path / "lib")
+    done = import_folder(library, tmp_path / "pictures")
+    assert (done.brands, [b.name for b in library.brands()]) == (1, ["Acme"])
+    assert {place for place, _ in done.faults} == {"Broken/1.png", "Broken"}
+
+
 @pytest.mark.parametrize(
     ("count", "size", "how", "told"),
     [

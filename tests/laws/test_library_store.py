@@ -343,6 +343,15 @@ def test_vectors_that_no_search_can_weigh_are_damage(folder, row):
     assert caught.value.code == "damaged"
 
 
+def test_a_folder_that_may_not_be_written_to_any_more_is_named(folder, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(folder / ".records-2.jsonl.1.new"))
+
+    with pytest.raises(LibraryError, match="Permission denied") as caught, store.lock(folder, 1):
+        refuse()
+    assert (caught.value.code, caught.value.path) == ("read_only", str(folder))
+
+
 # --- versions ---
 
 

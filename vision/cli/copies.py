@@ -119,7 +119,7 @@ def run_search(args: argparse.Namespace) -> int:
 
     index = CopyIndex.open(args.index)
     failed = 0
-    for batch in described(Finder(args.inputs, leave_out=[args.index])):
+    for batch in described(Finder(args.inputs, leave_out=[args.index]), close=True):
         for found, description in batch:
             if isinstance(description, PictureError):
                 failed += 1

@@ -56,15 +56,17 @@ def opened(path: Path) -> CopyIndex:
     return CopyIndex.create(path) if is_new else CopyIndex.open(path)
 
 
-def described(founds: Iterable[Found]) -> Iterator[list[tuple[Found, CopyDescription | PictureError]]]:
-    """All inputs in order, described by as many threads as there are cores, a batch at a time."""
+def described(
+    founds: Iterable[Found], *, close: bool = False
+) -> Iterator[list[tuple[Found, CopyDescription | PictureError]]]:
+    """All inputs in order, described by as many threads as there are cores, a batch at a time. close: as queries."""
     from vision.copies import described as describe_file
 
     def describe(found: Found) -> tuple[Found, CopyDescription | PictureError]:
         if found.error is not None or found.file is None:
             return found, found.error or PictureError("internal", "nothing to read")
         try:
-            return found, describe_file(found.file)
+            return found, describe_file(found.file, close=close)
         except PictureError as error:
             return found, error
         except Exception as error:  # one of a million; the others go on, as in a scan

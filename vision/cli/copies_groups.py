@@ -153,7 +153,7 @@ def _take_in(args: argparse.Namespace, index: CopyIndex, tell: Callable[[int], N
 def _written(file: Path) -> str | None:
     """When a file was last written, the nearest to when it was first seen that a folder can tell; None: now."""
     try:
-        return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat().replace("+00:00", "Z")
     except (OSError, OverflowError, ValueError):
         return None
 

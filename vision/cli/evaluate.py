@@ -96,7 +96,7 @@ def _register_recognition(actions: argparse._SubParsersAction[argparse.ArgumentP
         description="Looks up every labelled logo box that names a brand, as a scan would, and measures by vision, by text and "
         "by both what is ranked first, what would be claimed, and how strangers are told from known brands. Sections: top1, "
         "calibration, openset, fewshot (the default), size, attacks, spelling, claims. DIR gets figures.json, "
-        "figures.csv, by_brand.csv, report.md, plots.png, mistakes.jpg, alarms.jpg. Intervals are 95 %%, over pictures. "
+        "figures.csv, by_brand.csv, report.md, plots.png, mistakes.jpg, alarms.jpg. Intervals are 95 %, over pictures. "
         "Needs the extra evaluate.",
         epilog="Example: vision evaluate recognition datasets/samples/truth.jsonl --sections top1 --out runs/recognition",
     )

@@ -23,6 +23,7 @@ from vision.errors import UsageError, VisionError
 log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
+READER_LEFT = 141  # what shells tell of a program that SIGPIPE ended
 FAULT = 70  # EX_SOFTWARE of sysexits.h: 1, Python's own, would say that rows of failed pictures tell more
 
 
@@ -58,19 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # the reader of our output left, as `| head` does: no reason for a traceback, here or when Python closes stdout
+        # the reader of our output left, as `| head` does: no reason for a traceback, here or when Python closes stdout, but what
+        # was not done by then is not done
         sys.stdout = None
-        return 0
+        return READER_LEFT
     except (
         OSError
     ) as error:  # a place that cannot be read or written; what pictures and models raise is told apart above
-        return _tell(error)
+        return _tell(error, args.command)
     return code
 
 
-def _tell(error: OSError) -> int:
+def _tell(error: OSError, command: str) -> int:
     if error.filename is None:  # writing failed half-way: no space, a quota, a disk that went away
-        print(f"error: {error.strerror or error}; a scan goes on with --resume", file=sys.stderr)
+        what_next = "; --resume goes on" if command == "scan" else ""
+        print(f"error: {error.strerror or error}{what_next}", file=sys.stderr)
         return VisionError.exit_code
     print(f"error [bad_path]: {error.strerror}: {os.fsdecode(error.filename)}", file=sys.stderr)
     return UsageError.exit_code

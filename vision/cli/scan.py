@@ -132,6 +132,10 @@ def run(args: argparse.Namespace) -> int:
 def _scanner(args: argparse.Namespace) -> Scanner:
     from vision.scan import Scanner
 
+    if args.no_copies and args.copies is not None:
+        raise UsageError("bad_option", "--no-copies and --copies exclude each other")
+    if args.quick_copies and args.copies is None:
+        raise UsageError("bad_option", "--quick-copies is about the index of --copies, and there is none")
     return Scanner(
         library=args.library,
         rivals=not args.no_rivals,
@@ -172,7 +176,7 @@ def _alone(args: argparse.Namespace) -> Iterator[None]:
         with FileLock(out / LOCK, timeout=0):
             try:
                 if not args.resume and _holds_something(out):
-                    hint = "--resume, or another --out"
+                    hint = "another --out, or --resume to go on with the same scan"
                     raise UsageError("bad_option", "the folder is not empty", path=str(out), hint=hint)
                 yield
             finally:

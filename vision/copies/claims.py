@@ -338,8 +338,12 @@ def hash_hits(
 
 
 def ordered(hits: list[Hit], limit: int | None) -> list[Hit]:
-    """Best first: surest, then nearest, then the entry seen earliest; at most `limit`."""
-    return sorted(hits, key=lambda hit: (-hit.probability, hit.distance, hit.entry))[:limit]
+    """Best first: surest, then nearest, then the entry seen earliest; at most `limit`, the earliest of all among them."""
+    found = sorted(hits, key=lambda hit: (-hit.probability, hit.distance, hit.entry))
+    if limit is None or len(found) <= limit:
+        return found
+    earliest = min(hits, key=lambda hit: hit.entry)
+    return found[:limit] if earliest in found[:limit] else [*found[: limit - 1], earliest]
 
 
 def probabilities(distance: Numbers, plain: Numbers, identical: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -36,16 +36,17 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One picture. id: unique. time: ISO 8601, null when not known. owner: whose it is."""
+    """One picture. id: unique. time: ISO 8601, null when not known. owner: whose it is. pixels: how many, 0 when not known."""
 
     id: str
     time: str | None = None
     owner: str | None = None
+    pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Two or more copies of one picture. members: earliest first, of equals by id, those without a time last."""
+    """Two or more copies of one picture. members: earliest first, of equals the largest, then by id; without a time last."""
 
     members: tuple[Member, ...]
 
@@ -229,9 +230,9 @@ def _numbered(numbers: dict[str, int], one: str, other: str) -> tuple[int, int]:
     return a, b
 
 
-def _seen(member: Member) -> tuple[bool, datetime, str]:
+def _seen(member: Member) -> tuple[bool, datetime, int, str]:
     if member.time is None:
-        return True, datetime.max.replace(tzinfo=UTC), member.id
+        return True, datetime.max.replace(tzinfo=UTC), -member.pixels, member.id
     time = datetime.fromisoformat(member.time)
     # a time without a zone is taken for UTC, so that all can be compared
-    return False, time if time.tzinfo else time.replace(tzinfo=UTC), member.id
+    return False, time if time.tzinfo else time.replace(tzinfo=UTC), -member.pixels, member.id

@@ -7,6 +7,7 @@ through the same `Entries`.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import shutil
 import struct
@@ -26,7 +27,7 @@ from vision.copies.claims import Hit
 from vision.copies.describe import CopyDescription
 from vision.copies.index import HashIndex, hamming
 from vision.copies.local import REFERENCE_COUNT, LocalFeatures, Reference
-from vision.copies.words import FEWER_PROBES, PROBES, WordIndex
+from vision.copies.words import FEWER_PROBES, PROBES, SHORTLIST, WordIndex
 from vision.errors import UsageError
 from vision.geometry import Boxes
 from vision.values import CopyClaim, Fingerprint, Result
@@ -49,15 +50,23 @@ NO_CONTENT = 257
 MAX_RADIUS = 63
 # Bits within which whole pictures are near enough to be laid on each other, whatever their features say; and how many at most.
 LOOKED_AT, MOST_NEAR = 47, 12
-# Candidates of the words that are examined, from this many votes on; after so many in a row that fail, the rest is left.
-CANDIDATES, LEAST_VOTES, GIVE_UP = 12, 3.0, 4
+# Entries that share words with a picture come in families: those that are near to each other by their hashes are one picture,
+# held several times. Families that are examined, from this many votes of their best on; after so many in a row that fail, the
+# rest is left. Of one so many members are tried, since on plain ground different marks are near too.
+FAMILIES, LEAST_VOTES, GIVE_UP, TRIED = 64, 3.0, 4, 3
+# A family of more is a crowd: the copies of one picture that is everywhere make each of its words common, and their votes pass
+# for noise. All but a few are left out of the count, and looked for by their hashes where one of these is a source.
+CROWD = 8
 # A candidate of which this share agrees has failed for being in the same frame, not for being nothing.
 PARTLY = 0.3
-# Votes that an entry of this rank has are noise; a candidate has to have so many times more. On the battery 2 % of the copies
-# have less; of pictures that have no source one in ten has more, two in three when it is looked at closely, where that is
-# affordable.
-NOISE_RANK = 100
+# Votes that a family of this rank has are noise; a candidate has to have so many times more. On the battery 2 % of the copies
+# have less; of pictures that have no source one in twenty has more, two in five when it is looked at closely, where that is
+# affordable. Of a picture that is there in hundreds of edits those fill the ranks: no more is noise than so many times what a
+# later rank has. Among 1,000 photographs rank 100 has 1.8 times the votes of rank 400, in larger indexes less.
+NOISE_RANK, LATER_RANK, LATER_NOISE = 100, 400, 1.8
 STANDS_OUT, STANDS_OUT_CLOSE = 4.2, 2.0
+# Of the shortlist so many are grouped into families.
+GROUPED = 256
 # Windows that have to agree outside of the logos; a box of more than this share of the picture is no logo on something. Of 786
 # edited copies of a part, half of them of pictures of logos, 14 are lost by it; of 49 claims among 989 development pictures of
 # logos 22 go that were two pictures of one logo, and one copy.
@@ -68,6 +77,8 @@ BY_CHANCE = 0.1
 KEPT = struct.Struct("<II16s")
 
 Rows = npt.NDArray[np.void]
+Numbers = npt.NDArray[np.int64]
+Alive = npt.NDArray[np.bool_] | None
 Bits = npt.NDArray[np.uint8]
 Logos = Callable[[], Boxes]
 
@@ -107,7 +118,7 @@ class Entries:
         query: CopyDescription,
         radius: int = verify.RADIUS,
         limit: int | None = claims.MAX_CLAIMS,
-        alive: npt.NDArray[np.bool_] | None = None,
+        alive: Alive = None,
         every: bool = False,
         logos: Logos | None = None,
     ) -> list[Hit]:
@@ -135,18 +146,26 @@ class Entries:
             hit, _ = self._hit(query, number, orientations[number], by_hash.get(number), logos)
             if hit is not None:
                 hits[number] = hit
-        failures = 0
         looked_at = set(nearest)
-        for number in range(len(self)) if every else self._by_words(query, alive):
-            if number in looked_at:
-                continue
-            hit, share = self._hit(query, number, None, None, logos)
-            # one that agrees in part wears the same frame, and says nothing about those behind it
-            failures += share < PARTLY
-            if hit is not None:
-                hits[number], failures = hit, 0
-            elif failures >= GIVE_UP:
+        families = [[number] for number in range(len(self))] if every else self._by_words(query, alive)
+        enough = len(self) if limit is None else limit + MOST_NEAR
+        failures = 0
+        for family in families:
+            if failures >= GIVE_UP or len(hits) >= enough:
                 break
+            waiting, tried, failed = [number for number in family if number not in looked_at], 0, False
+            while waiting and tried < TRIED and len(hits) < enough:
+                number = waiting.pop(0)
+                looked_at.add(number)
+                hit, share = self._hit(query, number, None, None, logos)
+                if hit is None:
+                    # one that agrees in part wears the same frame, and says nothing about those behind it
+                    tried, failed = tried + 1, failed or share < PARTLY
+                    continue
+                if not hits.keys() & set(family):  # the first of its family: what is like it comes next
+                    waiting = [n for n in dict.fromkeys([*waiting, *self._like(number, alive)]) if n not in looked_at]
+                hits[number], tried, failed, failures = hit, 0, False, 0
+            failures += failed
         return claims.ordered(list(hits.values()), limit)
 
     def _hit(
@@ -192,15 +211,13 @@ class Entries:
         distance = int(hamming(query.hashes, self._index.hash(number)[None]).min())
         return verify.examine(query.local, reference, distance, orientation)
 
-    def candidates(
-        self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None = None
-    ) -> list[tuple[int, int | None]]:
+    def candidates(self, query: CopyDescription, alive: Alive = None) -> list[tuple[int, int | None]]:
         """Entries worth a look, best first, and the orientation in which the hash is near: by hashes, then by words."""
         near = _nearest_orientations(self._near(query, LOOKED_AT, alive))
-        by_words = self._by_words(query, alive)
+        by_words = itertools.chain.from_iterable(self._by_words(query, alive))
         return [(n, near.get(n)) for n in dict.fromkeys([*list(near)[:MOST_NEAR], *by_words])]
 
-    def _near(self, query: CopyDescription, radius: int, alive: npt.NDArray[np.bool_] | None) -> _Near:
+    def _near(self, query: CopyDescription, radius: int, alive: Alive) -> _Near:
         orientation, entry, distance = self._index.within(query.hashes, radius)
         if alive is not None:
             lives = alive[entry]
@@ -223,11 +240,49 @@ class Entries:
         stands = verify.stands(quality, plain, content, identical)
         return claims.hash_hits(orientation[stands], entry[stands], distance[stands], plain[stands], identical[stands])
 
-    def _by_words(self, query: CopyDescription, alive: npt.NDArray[np.bool_] | None) -> list[int]:
-        found = self.words.candidates(query.local, NOISE_RANK + 1, PROBES if query.close else FEWER_PROBES, alive)
-        noise = float(found.votes[NOISE_RANK]) if len(found.votes) > NOISE_RANK else 0.0
+    def _by_words(self, query: CopyDescription, alive: Alive) -> list[list[int]]:
+        """Families of entries whose votes stand out, best first, and the members of each best first."""
+        probes = PROBES if query.close else FEWER_PROBES
+        found = self.words.candidates(query.local, SHORTLIST, probes, alive)
+        families = self._families(found.entries[:GROUPED])
+        crowds = [family for family in families if len(family) > CROWD]
+        if crowds:
+            counted = np.ones(len(self), dtype=bool) if alive is None else alive.copy()
+            for crowd in crowds:
+                members = found.entries[crowd]
+                counted[members] = counted[self._like(int(members[0]), alive)] = False
+            counted[[int(n) for crowd in crowds for n in found.entries[crowd[:TRIED]]]] = True
+            found = self.words.candidates(query.local, SHORTLIST, probes, counted)
+            families = self._families(found.entries[:GROUPED])
+        noise = float(found.votes[families[NOISE_RANK][0]]) if len(families) > NOISE_RANK else 0.0
+        later = min(LATER_RANK, 3 * len(self) // 4)
+        noise = min(noise, LATER_NOISE * float(found.votes[later]) if len(found.votes) > later else 0.0)
         least = max(LEAST_VOTES, noise * (STANDS_OUT_CLOSE if query.close else STANDS_OUT))
-        return [int(number) for number in found.entries[found.votes >= least][:CANDIDATES]]
+        standing = [family for family in families if found.votes[family[0]] >= least][:FAMILIES]
+        return [found.entries[family].tolist() for family in standing]
+
+    def _families(self, entries: Numbers) -> list[list[int]]:
+        """Places of (n,) entries that are near to each other by their hashes, each with the first of them that it is near to."""
+        if not len(entries):
+            return []
+        hashes = self._index.hashes(entries)
+        among = HashIndex()
+        among.add(hashes)
+        one, other, _ = among.within(hashes, verify.RADIUS)
+        if len(one) == len(entries):  # each is near to itself alone
+            return [[place] for place in range(len(entries))]
+        near = np.split(other, np.flatnonzero(np.diff(one)) + 1)
+        families, taken = [], np.zeros(len(entries), dtype=bool)
+        for place, like in enumerate(near):
+            if not taken[place]:
+                families.append([int(n) for n in like if not taken[n]])
+                taken[like] = True
+        return families
+
+    def _like(self, number: int, alive: Alive) -> list[int]:
+        """The entries that are near to one by their hashes, the earliest first; itself among them."""
+        _, entries, _ = self._index.within(self._index.hash(number)[None], verify.RADIUS)
+        return [int(n) for n in entries if alive is None or alive[n]]
 
 
 def only_logos(query: CopyDescription, reference: Reference, examined: verify.Examined, boxes: Boxes) -> bool:

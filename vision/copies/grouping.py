@@ -47,7 +47,7 @@ def group_index(
     of_digest: defaultdict[str, list[str]] = defaultdict(list)
     for entry in entries.values():
         of_digest[entry.sha256].append(entry.id)
-    members = [Member(entry.id, entry.time, entry.owner) for entry in entries.values()]
+    members = [Member(e.id, e.time, e.owner, e.width * e.height) for e in entries.values()]
     told = {
         word: [
             pair

@@ -64,6 +64,12 @@ class HashIndex:
         halves = [half.reconstruct(number) for half in (self._first, self._rest)]
         return np.concatenate(halves).astype(np.uint8)
 
+    def hashes(self, numbers: npt.NDArray[np.int64]) -> Bits:
+        """(n, 32) uint8: the hashes of n places, at least one."""
+        faiss = _faiss()
+        halves = [faiss.rev_swig_ptr(half.xb.data(), len(self) * _HALF) for half in (self._first, self._rest)]
+        return np.concatenate([half.reshape(-1, _HALF)[numbers] for half in halves], axis=1)
+
     def within(self, queries: Bits, radius: int) -> Found:
         """All references at most `radius` bits from each of (q, 32) uint8 queries.
 

@@ -36,15 +36,16 @@ SAVED_ENTRIES = 4096
 # A run swallows its neighbour when that is not this many times larger.
 MERGE_RATIO = 3
 # Entries that are looked at more closely: those with the most votes whatever their geometry.
-SHORTLIST = 256
+SHORTLIST = 1024
 # Postings that one search looks at, the rarest words first: some 100 ms.
 MOST_POSTINGS = 2_000_000
 # Words are as rare as they would be among so many entries.
 REFERENCE_SIZE = 1000
 # Steps of angle and of scale (half octaves) in which votes must agree.
 ANGLES, SCALES = 16, 16
-# Postings of one word beyond which it tells nothing, as a share of all entries, and at least this many.
-COMMON_SHARE, COMMON = 0.05, 256
+# Postings of one word beyond which it tells nothing, as a share of all entries, and at least this many: one picture may be there
+# thousands of times.
+COMMON_SHARE, COMMON = 0.05, 4096
 # Chains are followed this far: what lies behind is a word that many have.
 CHAIN = 64
 
@@ -204,7 +205,8 @@ class WordIndex:
     def candidates(
         self, query: LocalFeatures, limit: int, probes: int = PROBES, alive: Flags | None = None
     ) -> Candidates:
-        """The entries with the most votes that agree on a turn and a scale, at most `limit`."""
+        """The entries with the most votes that agree on a turn and a scale, at most `limit`. How rare a word is counts only those
+        that are alive."""
         none = Candidates(np.zeros(0, dtype=np.int64), np.zeros(0))
         if not len(query) or not self._count:
             return none
@@ -216,6 +218,9 @@ class WordIndex:
         if not len(which):
             return none
         postings = np.concatenate([p for _, p in found])
+        if alive is not None:
+            lives = alive[postings["entry"]]
+            which, postings = which[lives], postings[lives]
         frequency = np.bincount(which, minlength=len(words))
         # as rare as a word would be among REFERENCE_SIZE entries, so that votes mean the same in an index of any size
         rarity = frequency * min(1.0, REFERENCE_SIZE / self._count)
@@ -223,8 +228,6 @@ class WordIndex:
             which
         ]
         entry = postings["entry"].astype(np.int64)
-        if alive is not None:
-            weight = weight * alive[entry]
         total = np.bincount(entry, weights=weight, minlength=self._count)
         short = np.flatnonzero(total > 0)
         if not len(short):  # all of them common words, or entries that are gone

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import heapq
 import os
+import re
 import stat
 import sys
 from collections import Counter
@@ -38,6 +39,8 @@ NOT_PICTURES = frozenset(
 HIDDEN, LINKED, OWN = "hidden", "link", "own"
 
 _MAGIC = frozenset("*?[")
+# How the record of a scan begins (`vision.cli.scan`).
+_RECORD, _RECORD_BYTES = re.compile(rb'\{\s*"schema":\s*"vision\.scan/'), 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class Finder:
     separated by NUL) and "-" (such a list on standard input). A path that exists is taken literally, whatever its letters;
     paths in lists always are, relative to the working directory.
     stdin: where "-" reads; standard input by default. It can be read once, so such a Finder can be iterated once.
-    leave_out: folders of ours, results and indexes: what lies in them is no input, however it was named.
+    leave_out: folders of ours, results and indexes: what lies in them is no input, however it was named. Folders in which earlier
+    scans left their results are passed over as well, unless they are given by name.
 
     A file given by name is always tried. In folders, names with a suffix of `NOT_PICTURES` and hidden names (a leading dot, and
     Windows' Thumbs.db by its suffix) are passed over and counted. Links to files and folders are followed; a folder that is
@@ -213,7 +217,7 @@ class _Walk:
             is_link = False
         if is_link:
             real = os.path.realpath(path)
-        if real in self.left_out:
+        if real in self.left_out or _holds_results(path):
             self.skipped[OWN] += 1
             return None
         if is_link:
@@ -271,6 +275,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # links in a circle: reading it as a file says so in its row
+        return False
+
+
+def _holds_results(folder: str) -> bool:
+    """Whether a scan wrote its results there: drawings of it are no pictures of anybody's."""
+    record = Path(folder) / "scan.json"
+    try:
+        if not record.is_file():  # no pipe either
+            return False
+        with record.open("rb") as file:
+            return _RECORD.match(file.read(_RECORD_BYTES)) is not None
+    except OSError:
         return False
 
 

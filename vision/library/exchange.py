@@ -84,7 +84,8 @@ def import_folder(
                 raise UsageError("bad_option", "it is in no brand's folder")
             brand, line, product = _place(inner)
             shown = replace(like, line=line, product=product)
-            groups.setdefault(brand, []).append(library.new_reference(found.file, shown))
+            reference = library.new_reference(found.file, shown)  # first: a brand of broken pictures is no brand
+            groups.setdefault(brand, []).append(reference)
         except (PictureError, UsageError) as error:
             faults.append((place or found.path, error.message))
         if progress is not None:

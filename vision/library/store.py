@@ -50,6 +50,8 @@ def lock(folder: Path, seconds: float) -> Iterator[None]:
         raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
     try:
         yield
+    except PermissionError as error:  # the lock is there from before, and the folder may not be written to any more
+        raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
     finally:
         held.release()
 
