@@ -432,8 +432,10 @@ def logos_of(result: Result) -> geometry.Boxes:
 def _item(source: Any, number: int) -> Item:
     if isinstance(source, Item):
         return source
-    if isinstance(source, str | Path):
-        return Item(Path(source).as_posix(), source)
+    if isinstance(source, str) and source:  # as it was given, so that who asked can tell which row is whose
+        return Item(source if os.sep == "/" else source.replace(os.sep, "/"), source)
+    if isinstance(source, Path):
+        return Item(source.as_posix(), source)
     return Item(f"{type(source).__name__}-{number}", source)
 
 

@@ -203,12 +203,20 @@ def test_a_fault_in_the_search_for_copies_fails_one_picture(shop, monkeypatch):
 def test_a_fault_in_describing_one_picture_stops_no_index(shop, tmp_path, monkeypatch, capsys):
     described = copies.described
 
-    def sometimes(source):
+    def sometimes(source, **more):
         if Path(source).name == "a-3.png":
             raise MemoryError
-        return described(source)
+        return described(source, **more)
 
     monkeypatch.setattr(copies, "described", sometimes)
     assert main(["copies", "add", "--index", str(tmp_path / "index"), str(shop)]) == 1
     assert "a-3.png" in capsys.readouterr().err
     assert len(copies.CopyIndex.open(tmp_path / "index")) == 8
+
+
+def test_rows_have_the_names_that_their_pictures_were_given_by(shop, monkeypatch):
+    monkeypatch.chdir(shop)
+    given = ["./a-0.png", "https://shop.example/b.jpg", Path("a-1.png"), b"no picture", ""]
+    rows = list(vision.Scanner(text="off", copies=False, threads=1).scan_many(given))
+    assert [row.path for row in rows] == ["./a-0.png", "https://shop.example/b.jpg", "a-1.png", "bytes-3", "str-4"]
+    assert [row.status for row in rows] == ["ok", "failed", "ok", "failed", "failed"]
