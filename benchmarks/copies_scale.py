@@ -3,8 +3,8 @@
 python benchmarks/copies_scale.py FOLDER [--references 1000000] [--queries 40]
 
 The pictures of FOLDER are described and repeated, word by word, to as many references, with another hash each time, so that they
-pass for different pictures; queries are some of them, cropped and mirrored. Timed on one thread: describing the query closely, its
-candidates among all, the exact search of all hashes, and examining what stands out. CPU time, the median.
+pass for different pictures; queries are some of them, cropped and mirrored. Timed on one thread: describing the query closely,
+its candidates among all, the exact search of all hashes, and examining what stands out. CPU time, the median.
 """
 
 import argparse
