@@ -392,3 +392,15 @@ def test_when_the_reader_of_the_output_leaves_it_is_not_said_that_all_went_well(
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 141
+
+
+def test_a_package_that_was_half_removed_is_no_reason_to_stop(run, tmp_path):
+    (tmp_path / "gone-1.0.dist-info").mkdir()
+    picture = next(SAMPLES.iterdir())
+    done = run(
+        "scan", picture, "--out", tmp_path / "out", "--no-report", "--no-overlays", "--text", "off",
+        env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    versions = json.loads((tmp_path / "out" / "scan.json").read_text())["versions"]
+    assert {"numpy", "onnxruntime", "faiss-cpu"} <= versions.keys()

@@ -17,6 +17,7 @@ import vision
 from vision import copies
 from vision.cli.main import main
 from vision.copies import ScanIndex
+from vision.errors import WeightsError
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--no-report", "--no-overlays", "--text", "off", "--threads", "1", "--batch", "1")
@@ -212,6 +213,15 @@ def test_a_fault_in_describing_one_picture_stops_no_index(shop, tmp_path, monkey
     assert main(["copies", "add", "--index", str(tmp_path / "index"), str(shop)]) == 1
     assert "a-3.png" in capsys.readouterr().err
     assert len(copies.CopyIndex.open(tmp_path / "index")) == 8
+
+
+def test_a_damaged_model_stops_an_index_at_once(shop, tmp_path, monkeypatch, capsys):
+    def fail(source, **more):
+        raise WeightsError("wrong_checksum", "altered")
+
+    monkeypatch.setattr(copies, "described", fail)
+    assert main(["copies", "add", "--index", str(tmp_path / "index"), str(shop)]) == 3
+    assert capsys.readouterr().err == "error [wrong_checksum]: altered\n"
 
 
 def test_rows_have_the_names_that_their_pictures_were_given_by(shop, monkeypatch):

@@ -324,6 +324,9 @@ def test_results_of_earlier_scans_are_no_inputs_unless_they_are_named() -> None:
     assert [f.path for f in finder] == ["shop/a.jpg", "shop/mine/b.jpg", "shop/pipe/c.jpg"]
     assert finder.skipped["own"] == 1
     assert rows("shop/out/overlays") == ["overlays/a.jpg"]
+    for pattern in ("shop/*", "shop/**/*.jpg", "*/*/overlays/*", "shop/ou*"):
+        assert not any("overlays" in row for row in rows(pattern)), pattern
+    assert rows("shop/out/overlays/*.jpg") == ["shop/out/overlays/a.jpg"]
 
 
 def test_an_empty_folder_has_no_rows() -> None:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.errors import PictureError, UsageError
+from vision.errors import PictureError, UsageError, VisionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,6 +69,8 @@ def described(
             return found, describe_file(found.file, close=close)
         except PictureError as error:
             return found, error
+        except VisionError:  # a model that is missing or damaged fails all of them
+            raise
         except Exception as error:  # one of a million; the others go on, as in a scan
             log.exception("internal error in %r", found.path)
             return found, PictureError("internal", f"{type(error).__name__}: {error}")

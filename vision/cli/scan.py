@@ -605,7 +605,8 @@ def _record(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
 
     # what runs onnxruntime, faiss and OpenCV goes by several names: with or without a GPU, with or without windows
     packages = ("numpy", "pillow", "onnxruntime", "faiss", "opencv", "simplejpeg")
-    versions = {d.name.lower(): d.version for d in distributions() if d.name.lower().startswith(packages)}
+    # a package that was half removed has no name
+    versions = {d.name.lower(): d.version for d in distributions() if d.name and d.name.lower().startswith(packages)}
     return {
         "schema": SCAN_SCHEMA,
         "status": "running",

@@ -338,10 +338,12 @@ def hash_hits(
 
 
 def ordered(hits: list[Hit], limit: int | None) -> list[Hit]:
-    """Best first: surest, then nearest, then the entry seen earliest; at most `limit`, the earliest of all among them."""
+    """Best first: surest, then nearest, then the entry seen earliest; at most `limit`, the earliest of all among them
+    where that is more than one.
+    """
     found = sorted(hits, key=lambda hit: (-hit.probability, hit.distance, hit.entry))
-    if limit is None or len(found) <= limit:
-        return found
+    if limit is None or len(found) <= limit or limit == 1:
+        return found[:limit]
     earliest = min(hits, key=lambda hit: hit.entry)
     return found[:limit] if earliest in found[:limit] else [*found[: limit - 1], earliest]
 

@@ -14,7 +14,7 @@ import struct
 import tempfile
 import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,19 +141,42 @@ class Entries:
         orientations = _nearest_orientations(near)
         hits: dict[int, Hit] = {}
         nearest = list(dict.fromkeys([*by_hash, *list(orientations)[:MOST_NEAR]]))
-        # of a picture that an index holds a thousand times the first few are enough
-        for number in nearest if limit is None else nearest[: 2 * limit + MOST_NEAR]:
+        if limit is not None:
+            # of a picture that an index holds a thousand times the first few are enough, and the earliest
+            nearest = list(dict.fromkeys([*nearest[: 2 * limit + MOST_NEAR], *([min(nearest)] if nearest else [])]))
+        for number in nearest:
             hit, _ = self._hit(query, number, orientations[number], by_hash.get(number), logos)
             if hit is not None:
                 hits[number] = hit
-        looked_at = set(nearest)
-        families = [[number] for number in range(len(self))] if every else self._by_words(query, alive)
         enough = len(self) if limit is None else limit + MOST_NEAR
+        if len(hits) < enough:
+            every_one = [[number] for number in range(len(self))] if every else self._by_words(query, alive)
+            self._look_through([list(hits), *every_one], query, hits, set(nearest), enough, alive, logos)
+        return claims.ordered(list(hits.values()), limit)
+
+    def _look_through(
+        self,
+        families: Iterable[list[int]],
+        query: CopyDescription,
+        hits: dict[int, Hit],
+        looked_at: set[int],
+        enough: int,
+        alive: Alive,
+        logos: Logos | None,
+    ) -> None:
+        """Examine families until so many fail in a row or enough was found; what can be claimed joins `hits`.
+
+        What is like a source by its hash is examined next, until so many of that fail in a row.
+        """
         failures = 0
         for family in families:
             if failures >= GIVE_UP or len(hits) >= enough:
-                break
-            waiting, tried, failed = [number for number in family if number not in looked_at], 0, False
+                return
+            waiting = [number for number in family if number not in looked_at]
+            source = next((number for number in family if number in hits), None)
+            if source is not None:
+                waiting += self._like(source, alive, {*looked_at, *waiting})
+            tried, failed = 0, False
             while waiting and tried < TRIED and len(hits) < enough:
                 number = waiting.pop(0)
                 looked_at.add(number)
@@ -162,11 +185,11 @@ class Entries:
                     # one that agrees in part wears the same frame, and says nothing about those behind it
                     tried, failed = tried + 1, failed or share < PARTLY
                     continue
-                if not hits.keys() & set(family):  # the first of its family: what is like it comes next
-                    waiting = [n for n in dict.fromkeys([*waiting, *self._like(number, alive)]) if n not in looked_at]
-                hits[number], tried, failed, failures = hit, 0, False, 0
-            failures += failed
-        return claims.ordered(list(hits.values()), limit)
+                if source is None:
+                    source = number
+                    waiting += self._like(source, alive, {*looked_at, *waiting})
+                hits[number], tried, failures = hit, 0, 0
+            failures += failed and source is None
 
     def _hit(
         self,
@@ -250,7 +273,7 @@ class Entries:
             counted = np.ones(len(self), dtype=bool) if alive is None else alive.copy()
             for crowd in crowds:
                 members = found.entries[crowd]
-                counted[members] = counted[self._like(int(members[0]), alive)] = False
+                counted[members] = counted[self._near_to(int(members[0]))] = False
             counted[[int(n) for crowd in crowds for n in found.entries[crowd[:TRIED]]]] = True
             found = self.words.candidates(query.local, SHORTLIST, probes, counted)
             families = self._families(found.entries[:GROUPED])
@@ -279,10 +302,13 @@ class Entries:
                 taken[like] = True
         return families
 
-    def _like(self, number: int, alive: Alive) -> list[int]:
+    def _near_to(self, number: int) -> Numbers:
         """The entries that are near to one by their hashes, the earliest first; itself among them."""
-        _, entries, _ = self._index.within(self._index.hash(number)[None], verify.RADIUS)
-        return [int(n) for n in entries if alive is None or alive[n]]
+        return self._index.within(self._index.hash(number)[None], verify.RADIUS)[1]
+
+    def _like(self, number: int, alive: Alive, known: Set[int]) -> list[int]:
+        """The same without those that are gone or known."""
+        return [n for n in self._near_to(number).tolist() if n not in known and (alive is None or alive[n])]
 
 
 def only_logos(query: CopyDescription, reference: Reference, examined: verify.Examined, boxes: Boxes) -> bool:

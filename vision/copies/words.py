@@ -44,8 +44,8 @@ REFERENCE_SIZE = 1000
 # Steps of angle and of scale (half octaves) in which votes must agree.
 ANGLES, SCALES = 16, 16
 # Postings of one word beyond which it tells nothing, as a share of all entries, and at least this many: one picture may be there
-# thousands of times.
-COMMON_SHARE, COMMON = 0.05, 4096
+# thousands of times, and one that is there more often is found by its hash alone.
+COMMON_SHARE, COMMON = 0.05, 50_000
 # Chains are followed this far: what lies behind is a word that many have.
 CHAIN = 64
 

@@ -73,7 +73,7 @@ class Finder:
     paths in lists always are, relative to the working directory.
     stdin: where "-" reads; standard input by default. It can be read once, so such a Finder can be iterated once.
     leave_out: folders of ours, results and indexes: what lies in them is no input, however it was named. Folders in which earlier
-    scans left their results are passed over as well, unless they are given by name.
+    scans left their results are passed over as well, unless they are given by name (a shell that expands a glob gives names).
 
     A file given by name is always tried. In folders, names with a suffix of `NOT_PICTURES` and hidden names (a leading dot, and
     Windows' Thumbs.db by its suffix) are passed over and counted. Links to files and folders are followed; a folder that is
@@ -146,7 +146,12 @@ class Finder:
                 matches = list(_expanded(given))
                 if not matches:
                     errors[given] = _unread(given, "not_found", "nothing matches")
-                yield from matches
+                ours: dict[str, bool] = {}
+                for match in matches:
+                    if _in_results(match, _base(given), ours):
+                        self.skipped[OWN] += 1
+                    else:
+                        yield match
             else:
                 yield given
 
@@ -290,6 +295,16 @@ def _holds_results(folder: str) -> bool:
         return False
 
 
+def _in_results(match: str, base: str, known: dict[str, bool]) -> bool:
+    """Whether what a glob matched lies in a folder below the glob's own that holds results, or is one. known: by folder."""
+    if len(match) <= len(base):
+        return False
+    if match not in known:
+        inside = _in_results(match.rpartition("/")[0], base, known)
+        known[match] = inside or (Path(match).is_dir() and _holds_results(match))
+    return known[match]
+
+
 def _listed(content: bytes) -> Iterator[str]:
     if content.startswith(
         (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -305,11 +320,8 @@ def _expanded(pattern: str) -> Iterator[str]:
 
     `Path.glob` does not follow links with "**", so loops end; `glob.glob` does.
     """
-    parts = pattern.split("/")
-    first = next(i for i, part in enumerate(parts) if not _MAGIC.isdisjoint(part))
-    base, rest = "/".join(parts[:first]), parts[first:]
-    if first and not base:
-        base = "/"
+    base, parts = _base(pattern), pattern.split("/")
+    rest = parts[next(i for i, part in enumerate(parts) if not _MAGIC.isdisjoint(part)) :]
     if rest[-1] == "**":  # Python 3.13 matches files with that too, as shells do, Python 3.11 only folders
         rest.append("*")
     hidden = any(part.startswith(".") for part in rest)
@@ -324,6 +336,13 @@ def _expanded(pattern: str) -> Iterator[str]:
         OSError,
     ):  # no valid pattern, or a folder that vanished: nothing more matches
         return
+
+
+def _base(pattern: str) -> str:
+    """The folder that a glob begins in: empty for the working directory."""
+    parts = pattern.split("/")
+    first = next(i for i, part in enumerate(parts) if not _MAGIC.isdisjoint(part))
+    return "/".join(parts[:first]) or ("/" if first else "")
 
 
 def _unread(path: str, code: str, reason: str) -> Found:
