@@ -41,6 +41,28 @@ def test_two_crops_that_share_nothing_stay_with_their_original():
     assert numbers(group(pictures(3), claims([(0, 1), (0, 2)]))) == [[0, 1, 2]]
 
 
+def test_followers_join_what_they_claim_and_tie_nothing():
+    core, other = range(4), range(4, 6)
+    crowd = [f"p{n:04}" for n in range(6, 40)]
+    pairs = [*every_pair(core), *every_pair(other), *((n, c) for n in range(6, 40) for c in core), (6, 4), (6, 5)]
+    grouping = group(pictures(40), claims(pairs), followers=set(crowd))
+    assert numbers(grouping) == [[*core, *range(6, 40)], [*other]]
+    assert [(a, b) for a, b, _ in grouping.between] == [("p0004", "p0006"), ("p0005", "p0006")]
+
+
+def test_a_follower_whose_claims_are_scattered_or_denied_is_in_no_cluster():
+    pairs = [(0, 1), (2, 3), (4, 5), *((6, n) for n in (0, 2, 4))]
+    assert numbers(group(pictures(7), claims(pairs), followers={"p0006"})) == [[0, 1], [2, 3], [4, 5]]
+    pairs = [(0, 1), (2, 0), (2, 1)]
+    denied = [("p0001", "p0002")]
+    assert numbers(group(pictures(3), claims(pairs), denied=denied, followers={"p0002"})) == [[0, 1]]
+
+
+def test_the_earliest_of_a_crowd_is_its_original_even_where_it_follows():
+    pairs = [*every_pair([1, 2, 3]), *((0, n) for n in (1, 2, 3)), *((4, n) for n in (1, 2, 3))]
+    assert numbers(group(pictures(5), claims(pairs), followers={"p0000", "p0004"})) == [[0, 1, 2, 3, 4]]
+
+
 def test_a_chain_of_hundreds_is_cut_into_pieces():
     chain = [(n, n + 1) for n in range(299)]
     grouping = group(pictures(300), claims(chain))

@@ -12,6 +12,8 @@ import pytest
 from copy_scenes import page, saved, scene, textured, turned
 
 from vision.copies import CopyIndex, Entry, decisions, described, store, words
+from vision.copies.grouping import group_index
+from vision.copies.store import CORE
 from vision.errors import LibraryError, PictureError, UsageError
 
 WHEN = "2026-01-05T10:00:00Z"
@@ -508,7 +510,7 @@ def test_imported_hashes_are_claimed_by_distance_alone_and_without_a_box(filled)
     assert filled.search(textured(1)[60:, 80:]) == []
 
 
-def test_pairs_are_all_claims_between_pictures_of_an_index_the_later_one_asking(path):
+def test_ties_are_all_claims_between_pictures_of_an_index_the_later_one_asking(path):
     index = CopyIndex.create(path)
     for id, pixels in (
         ("whole", textured(1)),
@@ -520,27 +522,55 @@ def test_pairs_are_all_claims_between_pictures_of_an_index_the_later_one_asking(
     ):
         index.add(pixels, id=id, time=WHEN)
     index.delete("gone")
-    found = {(later, earlier): claim.kind for later, earlier, claim in index.pairs()}
+    found = {(ties.id, claim.source): claim.kind for ties in index.ties() for claim in ties.claims}
     assert found == {("mirrored", "whole"): "mirror", ("crop", "other"): "crop"}
     decide(path, "denied", textured(1), turned(textured(1), "mirror"))
     decide(path, "confirmed", textured(1), page(1))
     index.refresh()
-    found = {(later, earlier): claim.kind for later, earlier, claim in index.pairs()}
+    found = {(ties.id, claim.source): claim.kind for ties in index.ties() for claim in ties.claims}
     assert found == {("page", "whole"): "confirmed", ("crop", "other"): "crop"}
 
 
-def test_pairs_of_imported_hashes_are_claimed_both_ways(path):
+def test_ties_of_imported_hashes_are_claimed_both_ways(path):
     index = CopyIndex.create(path)
     index.add_entries([imported("1", textured(1))])
     index.add(saved(textured(1), "JPEG"), id="picture", time=WHEN)
     index.add_entries([imported("2", textured(1))])
-    found = {(later, earlier): (claim.box, claim.source_box) for later, earlier, claim in index.pairs()}
+    found = {(ties.id, claim.source): (claim.box, claim.source_box) for ties in index.ties() for claim in ties.claims}
     whole = (0, 0, 320, 240)
     assert found == {
         ("picture", "1"): (whole, None),
         ("2", "1"): (None, None),
         ("2", "picture"): (None, whole),
     }
+
+
+def test_of_a_crowd_the_first_are_compared_with_each_other_and_the_rest_follow_them(path):
+    index = CopyIndex.create(path)
+    for number in range(CORE + 8):
+        index.add(saved(textured(1), "JPEG", quality=60 + number), id=f"copy {number:02}", time=WHEN)
+    index.add(textured(1)[40:, 50:], id="crop", time=WHEN)
+    index.add(textured(2), id="other", time=WHEN)
+    ties = list(index.ties())
+    assert [len(each.claims) for each in ties] == [*range(CORE), *[CORE] * 8, CORE, 0]
+    assert [each.id for each in ties if each.follows] == [f"copy {number:02}" for number in range(CORE, CORE + 8)]
+    found = group_index(index)
+    (cluster,) = found.grouping.clusters
+    assert [member.id for member in cluster.members] == [*(f"copy {n:02}" for n in range(CORE + 8)), "crop"]
+    assert found.grouping.between == ()
+
+
+def test_one_of_a_crowd_about_which_something_was_decided_follows_nothing(path):
+    index = CopyIndex.create(path)
+    pictures = [saved(textured(1), "JPEG", quality=60 + number) for number in range(CORE + 3)]
+    for number, picture in enumerate(pictures):
+        index.add(picture, id=f"copy {number:02}", time=WHEN)
+    decide(path, "denied", pictures[0], pictures[-1])
+    index.refresh()
+    assert [each.id for each in index.ties() if each.follows] == [f"copy {CORE:02}", f"copy {CORE + 1:02}"]
+    assert all(
+        {"copy 00", f"copy {CORE + 2:02}"} - {m.id for m in c.members} for c in group_index(index).grouping.clusters
+    )
 
 
 ADDING = """

@@ -11,7 +11,9 @@ for package in ("torch", "open_clip", "timm"):
 
 import torch  # noqa: E402
 
+from vision.errors import UsageError  # noqa: E402
 from vision.geometry import crop, pad  # noqa: E402
+from vision.training import precision  # noqa: E402
 from vision.training.crops import PADDING, cut_with_spare, plain_crop, vary_crop  # noqa: E402
 from vision.training.depthwise import FiveByFive, HalvedAfter  # noqa: E402
 from vision.training.embedder import Photos, TrainingData, _photo_loss, _Queue, few_shot_accuracy  # noqa: E402
@@ -146,3 +148,14 @@ def test_each_tower_has_its_kinds_of_depthwise_convolutions():
         f"{lite} HalvedAfter 3",
         f"{lite} FiveByFive 5",
     }
+
+
+def test_bfloat16_is_used_where_it_is_asked_for_or_the_machine_has_it(monkeypatch):
+    for has_it in (True, False):
+        monkeypatch.setattr(precision, "_cpu_has_bf16", lambda has_it=has_it: has_it)
+        assert precision.use_bf16("auto") is has_it
+        assert precision.use_bf16("auto", device="cuda") is True
+        assert precision.use_bf16(True) is True
+        assert precision.use_bf16(False) is False
+    with pytest.raises(UsageError, match="bf16"):
+        precision.use_bf16("fast")

@@ -168,7 +168,7 @@ def _grouped(
     from vision.copies.grouping import group_index
     from vision.report.copy_groups import Groups
 
-    found = group_index(index, lambda done, of: tell("claims", done, of), logos)
+    found = group_index(index, lambda done, of: tell("pictures compared", done, of), logos)
     owners = owner_groups(found.grouping.clusters, shared)
     return Groups(found.grouping, found.entries, found.claims, owners)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -346,6 +347,11 @@ def ordered(hits: list[Hit], limit: int | None) -> list[Hit]:
         return found[:limit]
     earliest = min(hits, key=lambda hit: hit.entry)
     return found[:limit] if earliest in found[:limit] else [*found[: limit - 1], earliest]
+
+
+def within(hits: Iterable[Hit], radius: int) -> int:
+    """How many sources are near as wholes: within so many bits by their hashes."""
+    return sum(hit.distance <= radius for hit in hits)
 
 
 def probabilities(distance: Numbers, plain: Numbers, identical: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -11,6 +11,9 @@ chain of claims at most three pictures in a row stay together. A picture that is
 strong edits are, stays with them; three crops of one picture that share nothing with each other do not all stay, since nothing
 but dates tells them from the parts of a collage. No claim is lost for it: `Grouping.between` has those across clusters.
 Ties go to the earlier picture, so the order in which pictures and claims come changes nothing.
+
+Where hundreds of pictures are copies of one, all pairs are too many. So some of them follow: they were compared with a few of
+their kind only, tie nothing together, and join the group in which at least half of what they claim lies.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -88,13 +91,14 @@ def group(
     *,
     confirmed: Iterable[Pair] = (),
     denied: Iterable[Pair] = (),
+    followers: Set[str] = frozenset(),
 ) -> Grouping:
     """Clusters of the pictures that claim each other.
 
     claims: (id, id, probability), the two in either order; of a pair claimed twice the surest counts. Every pair that is no
     copy must be left out: a claim counts as such, its probability only says which are joined first. confirmed: pairs that a
     person said are copies; they are together, unless a denial forbids it. denied: pairs that are never in one cluster, also
-    where others would tie them.
+    where others would tie them. followers: pictures that were not compared with all others.
     Raises ValueError for an id that is not among the pictures, for one that comes twice, and for a probability outside [0, 1].
     """
     ordered = sorted(pictures, key=_seen)
@@ -108,10 +112,16 @@ def group(
         pair = _numbered(numbers, one, other)
         if pair[0] != pair[1]:
             claimed[pair] = max(claimed.get(pair, 0.0), probability)
-    linkage = _Linkage(claimed, {_numbered(numbers, *pair) for pair in denied})
+    following = {numbers[id] for id in followers}
+    tying = {pair: probability for pair, probability in claimed.items() if following.isdisjoint(pair)}
+    linkage = _Linkage(tying, {_numbered(numbers, *pair) for pair in denied})
     for pair in sorted(_numbered(numbers, *pair) for pair in confirmed):
         linkage.join(*pair)
     linkage.run()
+    for follower, claims_of in sorted(_claims_of(following, claimed).items()):
+        leader = _leader([linkage.of(other) for other in claims_of])
+        if leader is not None:
+            linkage.join(follower, leader)
     parts = sorted((sorted(part) for part in linkage.parts()), key=lambda part: (-len(part), part))
     return Grouping(
         tuple(Cluster(tuple(ordered[number] for number in part)) for part in parts),
@@ -146,6 +156,22 @@ def owner_groups(clusters: Sequence[Cluster], at_least: int = SHARED, widest: in
         numbers = tuple(sorted(number for number, count in times.items() if count > 1))
         found.append(OwnerGroup(owners, numbers, tuple(sorted(inside, key=lambda pair: (-pair[2], pair)))))
     return sorted(found, key=lambda each: (-len(each.clusters), -len(each.owners), each.owners))
+
+
+def _claims_of(following: Set[int], claimed: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    """What each follower claims, or is claimed by, that follows nothing itself."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for a, b in claimed:
+        for one, other in ((a, b), (b, a)):
+            if one in following and other not in following:
+                found[one].append(other)
+    return found
+
+
+def _leader(groups: Sequence[int]) -> int | None:
+    """The group that comes most often, of equals the earliest; null where it is less than half of them."""
+    group, count = min(Counter(groups).items(), key=lambda each: (-each[1], each[0]))
+    return group if count >= AGREEMENT * len(groups) else None
 
 
 class _Linkage:

@@ -121,12 +121,14 @@ class Entries:
         alive: Alive = None,
         every: bool = False,
         logos: Logos | None = None,
+        crowd: int | None = None,
     ) -> list[Hit]:
         """The entries that a picture is a copy of, best first, at most `limit`.
 
         radius: Hamming bits, 0 to 63, for entries of which only a hash is known. alive: (n,) flags of the entries that may be
         found; all by default. every: look at all of them, few as they are. logos: gives (n, 4) boxes of the logos on the
-        picture, xyxy pixels at full scale; asked once at most, and only when parts agree.
+        picture, xyxy pixels at full scale; asked once at most, and only when parts agree. crowd: look no further once so many
+        are found within `radius`.
         Raises UsageError (bad_option) for another radius or a limit under 1.
         """
         if not 0 <= radius <= MAX_RADIUS:
@@ -148,6 +150,8 @@ class Entries:
             hit, _ = self._hit(query, number, orientations[number], by_hash.get(number), logos)
             if hit is not None:
                 hits[number] = hit
+                if crowd is not None and claims.within(hits.values(), radius) >= crowd:
+                    return claims.ordered(list(hits.values()), limit)
         enough = len(self) if limit is None else limit + MOST_NEAR
         if len(hits) < enough:
             every_one = [[number] for number in range(len(self))] if every else self._by_words(query, alive)

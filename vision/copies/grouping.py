@@ -33,13 +33,17 @@ def group_index(
 ) -> Grouped:
     """Clusters of the pictures of an index that claim each other, with what a person decided about them.
 
-    progress: told how many claims were found so far, and again the same number. logos: as for `CopyIndex.pairs`.
+    progress: told how many pictures were compared so far, and of how many. logos: as for `CopyIndex.ties`.
     Raises LibraryError (damaged, newer_version).
     """
     claims: dict[tuple[str, str], CopyClaim] = {}
-    for number, (id_, source, claim) in enumerate(index.pairs(logos), 1):
-        claims[id_, source] = claim
-        progress(number, number)
+    followers: set[str] = set()
+    total = len(index)
+    for number, ties in enumerate(index.ties(logos), 1):
+        claims |= {(ties.id, claim.source): claim for claim in ties.claims}
+        if ties.follows:
+            followers.add(ties.id)
+        progress(number, total)
     decided = decisions.load(index.path)
     digests = {digest for decision in decided for digest in (decision.a, decision.b)}
     wanted = {id_ for pair in claims for id_ in pair}
@@ -63,6 +67,7 @@ def group_index(
         ((a, b, claim.probability) for (a, b), claim in claims.items() if frozenset((a, b)) not in denied),
         confirmed=told["confirmed"],
         denied=told["denied"],
+        followers=followers,
     )
     return Grouped(grouping, entries, claims)
 

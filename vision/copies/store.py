@@ -85,6 +85,9 @@ MERGED_AT_ONCE = 1024
 # The distance told of a pair that a person confirmed and no search finds.
 UNKNOWN_DISTANCE = 256
 PICTURE, PICTURE_WITHOUT_CONTENT, TAKEN_BACK = 1, 2, 3
+# A picture that is, as a whole, a copy of so many others follows them when all are compared with each other: else a thousand
+# copies of one picture would be half a million comparisons.
+CORE = 12
 
 Rows = npt.NDArray[np.void]
 Text = npt.NDArray[np.uint8]
@@ -161,6 +164,17 @@ _PLACE = np.dtype(
         ("segment", "<u4"),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What one picture of an index claims of those before it. follows: it is one of a crowd, and no later one was compared
+    with it.
+    """
+
+    id: str
+    claims: tuple[CopyClaim, ...]
+    follows: bool = False
 
 
 class CopyIndex:
@@ -319,25 +333,30 @@ class CopyIndex:
         """Ids of entries that suddenly matched everything and are claimed no more by this object (see `flood.py`)."""
         return self._guard.quarantined
 
-    def pairs(self, logos: Callable[[Entry], Boxes] | None = None) -> Iterator[tuple[str, str, CopyClaim]]:
-        """Every claim between two pictures of the index, once: id, id of its source, claim. The later one is the query.
+    def ties(self, logos: Callable[[Entry], Boxes] | None = None) -> Iterator[Ties]:
+        """Every picture of the index in its order, with its claims on those before it.
 
+        Of a picture that is there hundreds of times the first are compared with each other. The rest follow them: they are
+        compared with `CORE` of these alone, and nothing is compared with them.
         Asked by what was kept of each picture, which is less than the picture itself: small insets are found less often.
         logos: as for `search_description`, of the picture of an entry.
         """
         alive = np.zeros_like(self._alive)
         for entry, number in zip(self, np.flatnonzero(self._alive), strict=True):
             description = self._kept_description(entry)
+            crowd = None if self._decisions.about(entry.sha256) else CORE
             found = self._entries.find(
                 description,
                 verify.RADIUS,
                 None,
                 alive,
                 logos=None if logos is None else functools.partial(logos, entry),
+                crowd=crowd,
             )
-            for hit in self._as_decided(found, entry.sha256, alive):
-                yield entry.id, self._note(hit.entry)["id"], self._claim(hit, description)
-            alive[number] = True
+            hits = self._as_decided(found, entry.sha256, alive)
+            follows = crowd is not None and claims.within(found, verify.RADIUS) >= crowd
+            yield Ties(entry.id, tuple(self._claim(hit, description) for hit in hits), follows)
+            alive[number] = not follows
 
     def _kept_description(self, entry: Entry) -> CopyDescription:
         """A picture of the index as a query, from what was kept of it."""

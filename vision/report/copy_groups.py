@@ -61,16 +61,22 @@ class GroupedPicture:
 COLUMNS = ("group", *GroupedPicture.__dataclass_fields__)
 
 
-def grouped(cluster: Cluster, entries: Mapping[str, Entry], claims: Claims) -> list[GroupedPicture]:
-    """The pictures of a cluster, the presumed original first. entries: by id. claims: by (id, id of its source)."""
+def grouped(
+    cluster: Cluster, entries: Mapping[str, Entry], claims: Claims, partners: Mapping[str, Iterable[str]]
+) -> list[GroupedPicture]:
+    """The pictures of a cluster, the presumed original first. entries: by id. claims: by (id, id of its source). partners: by id,
+    all that it claims or that claim it.
+    """
     found = []
+    places = {member.id: place for place, member in enumerate(cluster.members)}
     for member in cluster.members:
         entry = entries[member.id]
         picture = (entry.id, entry.owner, entry.time, entry.width, entry.height, entry.sha256)
         if member is cluster.original:
             found.append(GroupedPicture(*picture, original=True))
             continue
-        tied = _tie(cluster, entry, entries, claims)
+        near = [cluster.original.id, *sorted(places.keys() & set(partners.get(entry.id, ())), key=places.__getitem__)]
+        tied = _tie(entry, [entries[id_] for id_ in near], claims)
         if tied is None:  # a person's word alone ties it
             found.append(GroupedPicture(*picture, original=False, kind="confirmed", probability=1.0))
             continue
@@ -103,6 +109,10 @@ class Groups:
     ) -> None:
         self.grouping, self.entries, self.claims, self.owner_groups = grouping, entries, claims, owner_groups
         self.number = {m.id: n for n, c in enumerate(grouping.clusters, 1) for m in c.members}
+        self.partners: defaultdict[str, list[str]] = defaultdict(list)
+        for one, other in claims:
+            self.partners[one].append(other)
+            self.partners[other].append(one)
         self.related: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         for a, b, probability in grouping.between:
             for one, other in ((a, b), (b, a)):
@@ -116,7 +126,7 @@ class Groups:
     def pictures(self) -> Iterator[tuple[int, list[GroupedPicture]]]:
         """The pictures of each group, by its number."""
         for number, cluster in enumerate(self.grouping.clusters, 1):
-            yield number, grouped(cluster, self.entries, self.claims)
+            yield number, grouped(cluster, self.entries, self.claims, self.partners)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One row a group. related: claims that lead out of it, to a picture of another group or of none."""
@@ -274,15 +284,12 @@ class _Page:
         }
 
 
-def _tie(cluster: Cluster, entry: Entry, entries: Mapping[str, Entry], claims: Claims) -> tuple[str, CopyClaim] | None:
-    """The claim on the presumed original, else the surest one on a member, with its source."""
-    first = cluster.original.id
-    claim = _as_edit(claims, entry, entries[first])
-    if claim is not None:
-        return first, claim
-    others = ((member.id, _as_edit(claims, entry, entries[member.id])) for member in cluster.members)
-    tied = [(other, claim) for other, claim in others if claim is not None]
-    return min(tied, key=lambda each: -each[1].probability, default=None)
+def _tie(entry: Entry, near: Sequence[Entry], claims: Claims) -> tuple[str, CopyClaim] | None:
+    """The claim on the presumed original, the first of those near, else the surest one, with its source."""
+    found = [(other.id, claim) for other in near if (claim := _as_edit(claims, entry, other)) is not None]
+    if found and found[0][0] == near[0].id:
+        return found[0]
+    return min(found, key=lambda each: -each[1].probability, default=None)
 
 
 def _as_edit(claims: Claims, entry: Entry, source: Entry) -> CopyClaim | None:

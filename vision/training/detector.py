@@ -59,6 +59,7 @@ from vision.training.draw import (
 from vision.training.export import amend_card, export_model
 from vision.training.metrics_file import note_rows
 from vision.training.network import build_network
+from vision.training.precision import use_bf16
 from vision.training.self_labels import SelfLabels
 from vision.values import Detections
 
@@ -347,9 +348,7 @@ class DetectorRun:
         torch.manual_seed(int(config["seed"]))
         torch.set_num_threads(int(config.get("threads", 1)))
         self.device = torch.device(config.get("device", "cpu"))
-        self.bf16 = config.get("bf16", "auto")
-        if self.bf16 == "auto":
-            self.bf16 = self.device.type == "cuda" or cpu_has_bf16()
+        self.bf16 = use_bf16(config.get("bf16", "auto"), device=self.device.type)
         self.model = build_network(config["start"], trust_pickle=bool(config.get("trust_pickle"))).to(self.device)
         self.model.to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -436,7 +435,7 @@ class DetectorRun:
         self._freeze(stage.frozen)
         inputs = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.bf16)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             found = self.model(inputs)
         self.bce.weights = anchor_weights(labels, size, self.strides).to(self.device)
         self.assigner.strengths = padded_strengths(labels).to(self.device)
@@ -629,15 +628,6 @@ def operating_points(
             }
         points[kind] = round(score, 2)
     return points, record
-
-
-def cpu_has_bf16() -> bool:
-    """True on CPUs that multiply bfloat16 by themselves; there autocast doubles the speed, elsewhere it costs."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def plot(rows: Sequence[dict[str, float]], path: Path) -> None:

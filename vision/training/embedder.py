@@ -45,6 +45,7 @@ from vision.training.crops import (
 from vision.training.draw.stock import expand
 from vision.training.imitate import Teacher, regress_head
 from vision.training.metrics_file import note_rows
+from vision.training.precision import use_bf16
 from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, load_weights, untrained_clip
 from vision.values import Embeddings, Pixels
 
@@ -139,7 +140,7 @@ def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
     run.take_average()
     run.teach_names()
     run.save()
-    return export_embedder(run.model, {**config, "steps_done": run.step}, data)
+    return export_embedder(run.model, {**config, "steps_done": run.step, "bf16": run.bf16}, data)
 
 
 def load_training_data(config: dict[str, Any]) -> TrainingData:
@@ -284,6 +285,7 @@ class _Run:
 
         self.config, self.data, self.out = config, data, out
         self.step, self.seconds, self.rows = 0, 0.0, list[dict[str, float]]()
+        self.bf16 = use_bf16(config.get("bf16", "auto"))
         self.name = str(config.get("model", CONFIG))
         self.model: Any = untrained_clip(self.name)
         self.tower: Grid4 = self.model.visual.trunk
@@ -336,7 +338,7 @@ class _Run:
             regress_head(self.tower, teacher, batches, count)
 
     def _autocast(self) -> Any:
-        return torch.autocast("cpu", torch.bfloat16, enabled=bool(self.config.get("bf16", True)))
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
     def _first_proxies(self) -> torch.Tensor:
         vectors = [embed_pictures(self.tower, clean_pictures(self.data))]
