@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Files that are there whole or not at all, whatever happens while they are written, and folders with one writer at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vision.errors import LibraryError
+
+# The name of a folder's write lock.
+LOCK = ".lock"
 
 
 @contextmanager
@@ -29,3 +34,28 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file of these bytes, which appears whole."""
     with appears_whole(path) as fresh:
         fresh.write_bytes(data)
+
+
+@contextmanager
+def locked(folder: Path, seconds: float, what: str) -> Iterator[None]:
+    """Hold the write lock of a folder. what: the noun for what lies in it.
+
+    Raises LibraryError: locked when another writer holds it for longer than `seconds`, read_only when nothing can be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LibraryError(
+            "locked", f"another program is changing this {what}", path=str(folder), hint="try again when it is done"
+        ) from None
+    except OSError as error:  # no right to write, a read-only file system, a full disk
+        raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
+    try:
+        yield
+    except PermissionError as error:  # the lock is there from before, and the folder may not be written to any more
+        raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
+    finally:
+        lock.release()

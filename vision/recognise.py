@@ -149,10 +149,9 @@ class Recogniser:
         embeddings = self.embedder.embed_images(crops)
         matches = self.library.search_embeddings(embeddings, k=neighbors)
         background = nearest_background(embeddings, self.embedder.background)
+        brands = len(self.library)
         return [
-            Sighting(
-                Evidence(near, far, place.short_side, place.score, brands=len(self.library), kind=place.kind), embedding
-            )
+            Sighting(Evidence(near, far, place.short_side, place.score, brands=brands, kind=place.kind), embedding)
             for place, near, far, embedding in zip(places, matches, background, embeddings, strict=True)
         ]
 
@@ -196,11 +195,14 @@ class Recogniser:
         """The marks to look at in other ways: sure ones that say nothing as they stand, in pictures in which none is told so."""
         found = [read.get(i, ((), [])) for i in range(len(places))]
         told = [self._is_told(sighting, names) for sighting, (_, names) in zip(seen, found, strict=True)]
-        upright = {id(place.picture) for place, clear in zip(places, told, strict=True) if clear}
+        told_upright = {id(place.picture) for place, clear in zip(places, told, strict=True) if clear}
         return [
             i
             for i, (place, (lines, _)) in enumerate(zip(places, found, strict=True))
-            if place.kind == "logo" and place.sure and id(place.picture) not in upright and not any(map(stands, lines))
+            if place.kind == "logo"
+            and place.sure
+            and id(place.picture) not in told_upright
+            and not any(map(stands, lines))
         ]
 
     def _turned(self, places: Sequence[Place], seen: Sequence[Sighting], neighbors: int) -> list[Sighting]:

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from vision.copies import decisions, store
+from vision.copies import decisions
 from vision.copies.decisions import DECIDED, SCHEMA, Decision, Decisions, append, load
 from vision.errors import LibraryError, UsageError
+from vision.files import LOCK
 
 A, B, C = (digit * 64 for digit in "abc")
 
@@ -124,9 +125,8 @@ def test_a_file_of_a_later_version_is_refused(tmp_path):
 def test_decisions_wait_for_the_lock_of_the_index(tmp_path, monkeypatch):
     from filelock import FileLock
 
-    assert decisions.LOCK == store.LOCK
     monkeypatch.setattr(decisions, "LOCK_SECONDS", 0.01)
-    with FileLock(tmp_path / store.LOCK), pytest.raises(LibraryError) as caught:
+    with FileLock(tmp_path / LOCK), pytest.raises(LibraryError) as caught:
         append(tmp_path, [Decision.of("denied", A, B)])
     assert caught.value.code == "locked"
     assert len(load(tmp_path)) == 0

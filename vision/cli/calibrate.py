@@ -8,6 +8,7 @@ import logging
 import tempfile
 from pathlib import Path
 
+from vision.cli.library_common import show
 from vision.errors import UsageError
 
 
@@ -73,12 +74,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(figures))
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("on brands that the fit did not see", "", title=f"calibration: {made}")
-    for name, value in figures.items():
-        if isinstance(value, int | float):
-            table.add_row(name.replace("_", " "), f"{value:g}")
-    Console().print(table)
+    rows = ((n.replace("_", " "), f"{value:g}") for n, value in figures.items() if isinstance(value, int | float))
+    show(f"calibration: {made}", ("on brands that the fit did not see", ""), rows)
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision.cli.copies_common import action, described, prepare_out, report, shown
-from vision.cli.library_common import count, progress, say, show, table
+from vision.cli.library_common import count, progress, say, show
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -244,26 +244,20 @@ def _picture(entry: Entry, places: Iterable[Path]) -> Picture | None:
 
 
 def _list(groups: Groups) -> None:
-    rows = table("group", "pictures", "owners", "presumed original", title="Pictures")
+    rows = []
     for number, pictures in groups.pictures():
         if number > LISTED:
             break
         owners = groups.grouping.clusters[number - 1].owners
-        rows.add_row(str(number), f"{len(pictures):,}", f"{len(owners):,}", _plain(pictures[0].id))
-    if rows.row_count:
-        show(rows)
-    rows = table("owners", "shared pictures", "who", title="Owners who share pictures")
-    for found in groups.owner_groups[:LISTED]:
-        rows.add_row(f"{len(found.owners):,}", f"{len(found.clusters):,}", _plain(", ".join(found.owners)))
-    if rows.row_count:
-        show(rows)
-
-
-def _plain(text: str) -> Any:
-    """Text that is no markup, whatever brackets are in it."""
-    from rich.text import Text
-
-    return Text(shown(text))
+        rows.append((str(number), f"{len(pictures):,}", f"{len(owners):,}", shown(pictures[0].id)))
+    if rows:
+        show("Pictures", ("group", "pictures", "owners", "presumed original"), rows)
+    sharing = [
+        (f"{len(found.owners):,}", f"{len(found.clusters):,}", shown(", ".join(found.owners)))
+        for found in groups.owner_groups[:LISTED]
+    ]
+    if sharing:
+        show("Owners who share pictures", ("owners", "shared pictures", "who"), sharing)
 
 
 def _told(groups: Groups, counts: Mapping[str, int], args: argparse.Namespace) -> str:

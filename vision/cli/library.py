@@ -17,7 +17,6 @@ from vision.cli.library_common import (
     progress,
     say,
     show,
-    table,
     to_read,
     to_write,
     user,
@@ -262,10 +261,8 @@ def run_list(args: argparse.Namespace) -> int:
         for brand in brands:
             print(json.dumps(_brand_row(brand, counts[brand.id])))
         return 0
-    rows = table("brand", "also", "references", title=f"{count(len(brands), 'brand')} of {len(listed)}")
-    for brand in brands:
-        rows.add_row(brand.name, ", ".join(brand.aliases), str(counts[brand.id]))
-    show(rows)
+    rows = ((brand.name, ", ".join(brand.aliases), str(counts[brand.id])) for brand in brands)
+    show(f"{count(len(brands), 'brand')} of {len(listed)}", ("brand", "also", "references"), rows)
     return 0
 
 
@@ -286,12 +283,12 @@ def run_show(args: argparse.Namespace) -> int:
         return 0
     also = f" (also {', '.join(brand.aliases)})" if brand.aliases else ""
     columns = ("reference", "kind", "line", "product", "valid", "source", "licence", "views", "picture")
-    rows = table(*columns, title=f"{brand.name}{also}")
+    rows = []
     for r in references:
         kept = "kept" if r.thumbnail is not None else "vectors only"
         what = (r.id, r.kind, r.line or "", r.product or "", _days(r))
-        rows.add_row(*what, r.source or "", r.licence or "", str(r.vectors), kept)
-    show(rows)
+        rows.append((*what, r.source or "", r.licence or "", str(r.vectors), kept))
+    show(f"{brand.name}{also}", columns, rows)
     return 0
 
 
@@ -309,11 +306,11 @@ def run_search(args: argparse.Namespace) -> int:
             print(json.dumps({"query": query, "matches": [_match_row(m) for m in matches]}))
         return 0
     for query, matches in answers:
-        rows = table("brand", "product", "similarity", "reference", title=query)
+        rows = []
         for match in matches:
             name = f"{match.brand} (no brand)" if match.negative else match.brand
-            rows.add_row(name, match.product or "", f"{match.similarity:.3f}", match.reference)
-        show(rows)
+            rows.append((name, match.product or "", f"{match.similarity:.3f}", match.reference))
+        show(query, ("brand", "product", "similarity", "reference"), rows)
     return 0
 
 

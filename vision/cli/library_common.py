@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.table import Table
+    from collections.abc import Callable, Iterable, Sequence
 
     from vision.embed import EmbedderLike
     from vision.library import Library
@@ -107,20 +105,19 @@ def say(args: argparse.Namespace, row: dict[str, Any], text: str) -> None:
     print(json.dumps(row) if args.json else text)
 
 
-def table(*columns: str, title: str) -> Table:
-    """An empty table."""
+def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on standard output, names as they are: brackets in them are no markup."""
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    from vision.report.lettering import printable
+
+    table = Table(title=Text(printable(title)), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
-    return table
-
-
-def show(table: Table) -> None:
-    """Print a table on standard output."""
-    from rich.console import Console
-
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.cli.library_common import action, count, embedder_of, progress, say, show, table, to_read, to_write, user
+from vision.cli.library_common import action, count, embedder_of, progress, say, show, to_read, to_write, user
 from vision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,10 +130,8 @@ def _show_lists(args: argparse.Namespace) -> int:
         for name, brands in lists.items():
             print(json.dumps({"list": name, "brands": sorted(brands)}))
         return 0
-    rows = table("list", "brands", title=count(len(lists), "watch-list"))
-    for name, brands in lists.items():
-        rows.add_row(name, ", ".join(sorted(brands)))
-    show(rows)
+    rows = ((name, ", ".join(sorted(brands))) for name, brands in lists.items())
+    show(count(len(lists), "watch-list"), ("list", "brands"), rows)
     return 0
 
 

@@ -15,14 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.cli.library_common import action as _action
-from vision.cli.library_common import count as _count
-from vision.cli.library_common import progress as _progress
-from vision.cli.library_common import say as _say
-from vision.cli.library_common import show as _print
-from vision.cli.library_common import table as _table
-from vision.cli.library_common import to_read as _to_read
-from vision.cli.library_common import to_write as _to_write
+from vision.cli.library_common import action, count, progress, say, show, to_read, to_write
 from vision.errors import DatasetError, PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +35,7 @@ EXAMPLES = 3  # crops shown of a reference that won on photos
 
 def register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `doctor` to the actions of `vision library`."""
-    doctor = _action(
+    doctor = action(
         actions,
         "doctor",
         "look for what may be wrong with a library",
@@ -67,7 +60,7 @@ def register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--embedder", metavar="NAME/TAG", help="the open_clip model that the library was made with (extra train)"
     )
 
-    suggest = _action(
+    suggest = action(
         actions,
         "suggest",
         "propose crops of a scan as new references",
@@ -117,11 +110,11 @@ def run_doctor(args: argparse.Namespace) -> int:
     from vision.report.doctor import TILE, write_doctor_page
     from vision.report.sheet import fit
 
-    library = _to_read(args)
+    library = to_read(args)
     wins: list[Win] = []
     examples: dict[tuple[str, str | None], list[Pixels]] = {}
     photos = None
-    with _progress() as tell:
+    with progress() as tell:
         if args.photos:
             photos = 0
             for photos, found in enumerate(_wins(library, args.photos), 1):
@@ -152,9 +145,10 @@ def run_doctor(args: argparse.Namespace) -> int:
         examples=examples,
     )
     if args.json:
-        _say(args, {"out": str(args.out), "photos": photos} | diagnosis.counts(), "")
+        say(args, {"out": str(args.out), "photos": photos} | diagnosis.counts(), "")
         return 0
-    _print(_summary(diagnosis))
+    heading = f"{diagnosis.brands:,} brands, {diagnosis.references:,} references"
+    show(heading, ("finding", "number", "the first"), _summary(diagnosis))
     print(f"page: {args.out / 'doctor.html'}  all findings: {args.out / 'doctor.csv'}")
     return 0
 
@@ -211,11 +205,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _summary(diagnosis: Diagnosis) -> Any:
-    from rich.text import Text
-
-    from vision.report.lettering import printable
-
+def _summary(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    """What was found, how often, and the first of it."""
     first: dict[str, str] = {}
     for row in diagnosis.rows():
         told = " / ".join(
@@ -229,14 +220,11 @@ def _summary(diagnosis: Diagnosis) -> Any:
         "attractors": "near the background",
         "dated": "expired",
     }
-    heading = f"{diagnosis.brands:,} brands, {diagnosis.references:,} references"
-    table = _table("finding", "number", "the first", title=heading)
     for kind, number in diagnosis.counts().items():
         if kind == "alarms" and diagnosis.photos is None:
             continue
         name = spoken.get(kind, kind)
-        table.add_row("out of date" if kind == "dated" else name, f"{number:,}", Text(printable(first.get(name, ""))))
-    return table
+        yield "out of date" if kind == "dated" else name, f"{number:,}", first.get(name, "")
 
 
 # --- suggest ---
@@ -260,10 +248,10 @@ def _propose(args: argparse.Namespace) -> int:
     from vision.report.rows import read_rows
     from vision.report.suggest import write_suggest_page
 
-    library = _to_read(args)
+    library = to_read(args)
     decisions = Decisions.read(library.path)
     gathering = Gathering(library, decisions)
-    with _progress() as tell:
+    with progress() as tell:
         for path in args.results:
             for result in read_rows(path):
                 gathering.add(result)
@@ -295,13 +283,11 @@ def _propose(args: argparse.Namespace) -> int:
         missing=missing,
         command=f"vision library suggest --apply decisions.json --library {args.library or 'my-brands'}",
     )
-    table = _table("proposals", "number", title=f"{gathering.rows:,} pictures")
-    for name, number in list(counts.items())[1:]:
-        table.add_row(name, f"{number:,}")
     if args.json:
         print(json.dumps({"out": str(args.out)} | counts))
     else:
-        _print(table)
+        rows = ((name, f"{number:,}") for name, number in list(counts.items())[1:])
+        show(f"{gathering.rows:,} pictures", ("proposals", "number"), rows)
         print(f"page: {args.out / 'suggest.html'}")
     return 0
 
@@ -374,7 +360,7 @@ def _cut(file: Path, sha256: str, boxes: Sequence[Box]) -> list[Pixels]:
 def _apply(args: argparse.Namespace) -> int:
     from vision.library.decisions import apply
 
-    library = _to_write(args)
+    library = to_write(args)
     places = _Places((), args.pictures)
 
     def cut(decision: Decision) -> Pixels:
@@ -390,8 +376,8 @@ def _apply(args: argparse.Namespace) -> int:
     }
     for id_, reason in applied.failed:
         print(f"warning: {id_} is not added: {reason}", file=sys.stderr)
-    added = _count(len(applied.references), "reference")
-    _say(args, row, f"{added} added, {applied.refused} refused, {applied.before} decided before")
+    added = count(len(applied.references), "reference")
+    say(args, row, f"{added} added, {applied.refused} refused, {applied.before} decided before")
     return 1 if applied.failed else 0
 
 

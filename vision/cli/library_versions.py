@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.cli.library_common import action, count, say, show, table, to_read, to_write
+from vision.cli.library_common import action, count, say, show, to_read, to_write
 from vision.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -73,15 +73,14 @@ def run_log(args: argparse.Namespace) -> int:
         for entry in entries:
             print(json.dumps(entry.to_dict()))
         return 0
-    rows = table(
-        "version", "time (UTC)", "by", "brands", "references", "change", "message", title=count(len(entries), "version")
-    )
+    columns = ("version", "time (UTC)", "by", "brands", "references", "change", "message")
+    rows = []
     for entry in entries:
         change = "" if entry.change is None else str(entry.change)
         held = (str(entry.brands), str(entry.references), change, entry.message or "")
         time = (entry.time or "").replace("T", " ").removesuffix("Z")
-        rows.add_row(str(entry.version), time, entry.user or "", *held)
-    show(rows)
+        rows.append((str(entry.version), time, entry.user or "", *held))
+    show(count(len(entries), "version"), columns, rows)
     return 0
 
 
@@ -127,15 +126,15 @@ def run_touched(args: argparse.Namespace) -> int:
         for results, each in found:
             print(json.dumps({"results": str(results), **each.to_dict()}))
         return 0
-    rows = table(
-        "picture", "box", "verdict", "probability", "role", title=f"{args.reference} in {count(len(found), 'finding')}"
-    )
+    rows = []
     for _, each in found:
         finding = each.finding
         verdict = finding.verdict if finding.brand is None else f"{finding.verdict}: {finding.brand}"
         box = " ".join(f"{edge:.0f}" for edge in finding.box)
-        rows.add_row(each.path, box, verdict, f"{finding.probability:.2f}", "rival" if each.runner_up else "winner")
-    show(rows)
+        role = "rival" if each.runner_up else "winner"
+        rows.append((each.path, box, verdict, f"{finding.probability:.2f}", role))
+    columns = ("picture", "box", "verdict", "probability", "role")
+    show(f"{args.reference} in {count(len(found), 'finding')}", columns, rows)
     counts = Counter("rivals" if each.runner_up else each.finding.verdict for _, each in found)
     print(", ".join(f"{number} {what}" for what, number in counts.most_common()) or "nothing rested on it")
     return 0

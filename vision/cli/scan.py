@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vision.cli.looks import add_looks
 from vision.errors import LibraryError, PictureError, UsageError
+from vision.files import LOCK
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -35,7 +36,6 @@ SCAN_SCHEMA = "vision.scan/1"
 # Rows reach the disk at least this often, so that a kill loses little; each flush is one system call.
 FLUSH_ROWS = 8
 HEAT_MAPS = "heat-maps"  # their folder, beside the overlays
-LOCK = ".lock"  # held while a scan writes
 SEEN = ".seen"  # what was kept of the pictures for the search for copies, until the scan is complete
 PAGE_SIDE = 640  # the page shows pictures at up to 480 px, and crops of them
 

@@ -21,9 +21,12 @@ from vision.copies.agree import AGREES
 from vision.copies.align import project
 from vision.copies.hashes import ORIENTATIONS
 from vision.copies.verify import PLAIN, Evidence
+from vision.errors import UsageError
 from vision.values import Box, CopyClaim
 
 MAX_CLAIMS = 20
+# The kind of a claim that rests on a person's word alone.
+CONFIRMED = "confirmed"
 
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -52,6 +55,12 @@ _TURNED_BACK = {"rotate90": "rotate270", "rotate270": "rotate90"}
 _HALF = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 # A map that moves a corner by this share of the sides from where the best affine map puts it shows a photo taken at an angle.
 TILTED = 0.02
+
+
+def check_limit(limit: int | None) -> None:
+    """Raises UsageError (bad_option) for a number of claims under 1."""
+    if limit is not None and limit < 1:
+        raise UsageError("bad_option", f"a limit of {limit} claims", hint="1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +95,17 @@ class Hit:
         """The claim for a picture of (width, height) `size` on one of `source_size`.
 
         Hashes of whole pictures say that all of one is in all of the other, so both boxes are whole; of one of which nothing
-        but its hash is known (its size is 0) there is no box.
+        but its hash is known (its size is 0) there is no box, nor of two of which a person alone said that they are copies.
         """
+        by_hash = self.transform is None and self.kind != CONFIRMED
         return CopyClaim(
             source=source,
             index=index,
             kind=self.kind,
             distance=self.distance,
             probability=self.probability,
-            box=_whole(size) if self.transform is None else self.box,
-            source_box=_whole(source_size) if self.transform is None else self.source_box,
+            box=_whole(size) if by_hash else self.box,
+            source_box=_whole(source_size) if by_hash else self.source_box,
             first_seen=first_seen,
             owner=owner,
             transform=self.transform,
@@ -166,9 +176,17 @@ def probability_of(evidence: Evidence) -> float:
     """How often a claim with such evidence is right; `calibration.json` says how that was measured.
 
     Text, icons and flat drawings have their corners in common, so with hardly any detail nearly all of it has to agree.
+    A small part of a picture, alone, is told from other pictures as surely as that picture is where the part is pasted: the
+    model learned from few such crops and many such insets, so of a crop it is asked both ways round.
     """
     if ruled_out(evidence):
         return 0.0
+    if evidence.here < WHOLE:
+        return _fitted(evidence)
+    return max(_fitted(evidence), _fitted(replace(evidence, here=evidence.there, there=evidence.here)))
+
+
+def _fitted(evidence: Evidence) -> float:
     model = _model()
     z = float(model.weights @ quadratic(evidence_features(evidence), model.mean, model.deviation)) + model.bias
     return float(min(1 / (1 + math.exp(-max(min(z, 50.0), -50.0))), model.at_most))
@@ -339,7 +357,7 @@ def hash_hits(
 
 
 def ordered(hits: list[Hit], limit: int | None) -> list[Hit]:
-    """Best first: surest, then nearest, then the entry seen earliest; at most `limit`, the earliest of all among them
+    """Best first: surest, then nearest, then the entry added first; at most `limit`, the one added first of all among them
     where that is more than one.
     """
     found = sorted(hits, key=lambda hit: (-hit.probability, hit.distance, hit.entry))

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vision.errors import LibraryError, UsageError
+from vision.files import locked
 
 DECIDED = "decisions.jsonl"  # inside the index's folder
 SCHEMA = "vision.copy-decisions/1"
-# The lock of the index itself (`store.LOCK`, which cannot be imported here: the store reads decisions; a law holds them equal).
-LOCK = ".lock"
 LOCK_SECONDS = 10.0
 
 Word = Literal["confirmed", "denied", "revoked"]
@@ -128,24 +127,15 @@ def append(index: Path, decisions: Iterable[Decision]) -> None:
 
     Waits for the lock of the index, and raises LibraryError (locked, read_only, damaged, newer_version).
     """
-    from filelock import FileLock, Timeout
-
     path = index / DECIDED
-    try:
-        with FileLock(index / LOCK, timeout=LOCK_SECONDS):
-            end = sum(size for _, size in _lines(path))
-            with path.open("r+b" if path.exists() else "x+b") as file:
-                file.truncate(end)
-                file.seek(end)
-                file.write(b"".join(_line(decision) for decision in decisions))
-                file.flush()
-                os.fsync(file.fileno())
-    except Timeout:
-        raise LibraryError(
-            "locked", "another program is changing this index", path=str(index), hint="try again"
-        ) from None
-    except PermissionError as error:
-        raise LibraryError("read_only", f"cannot be written: {error}", path=str(index)) from None
+    with locked(index, LOCK_SECONDS, "index"):
+        end = sum(size for _, size in _lines(path))
+        with path.open("r+b" if path.exists() else "x+b") as file:
+            file.truncate(end)
+            file.seek(end)
+            file.write(b"".join(_line(decision) for decision in decisions))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def adopt(index: Path, other: Path) -> int:

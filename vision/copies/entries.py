@@ -133,8 +133,7 @@ class Entries:
         """
         if not 0 <= radius <= MAX_RADIUS:
             raise UsageError("bad_option", f"a radius of {radius} bits", hint=f"0 to {MAX_RADIUS}")
-        if limit is not None and limit < 1:
-            raise UsageError("bad_option", f"a limit of {limit} claims", hint="1 or more")
+        claims.check_limit(limit)
         if query.flat or not len(self):
             return []
         logos = None if logos is None else functools.cache(logos)

@@ -13,11 +13,9 @@ from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
-# Of this many searches, the latest ones, an entry may be claimed by this share. A picture that 37 of 1,000 listings have
-# stolen stays far below; nothing is set aside before FEWEST pictures have claimed it.
-RECENT = 5000
-SHARE = 0.1
-FEWEST = 500
+# Of so many searches, the latest ones, an entry may be claimed by fewer than so many pictures. One that 37 of 1,000 listings have
+# stolen stays far below.
+RECENT, FLOODED = 5000, 500
 
 
 class FloodGuard:
@@ -45,10 +43,18 @@ class FloodGuard:
                     old, claimed = self._recent.popleft()
                     del self._queries[old]
                     self._counts.subtract(claimed)
+                    for entry in claimed:
+                        if not self._counts[entry]:
+                            del self._counts[entry]
             for entry in entries:
-                if entry not in self._quarantined and self._counts[entry] >= max(FEWEST, SHARE * len(self._recent)):
+                if entry not in self._quarantined and self._counts[entry] >= FLOODED:
                     self._quarantined.add(entry)
-                    log.warning("%s is claimed by every picture in ten: it is set aside and claimed no more", entry)
+                    log.warning(
+                        "%s is claimed by %d of the last %d pictures: it is set aside and claimed no more",
+                        entry,
+                        self._counts[entry],
+                        len(self._recent),
+                    )
             return {entry for entry in entries if entry not in self._quarantined}
 
     @property

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.copies import claims, decisions, verify
-from vision.copies.decisions import Decisions
+from vision.copies.decisions import LOCK_SECONDS, Decisions
 from vision.copies.describe import CopyDescription, describe
 from vision.copies.entries import ENTRY, Entries, Logos, entry_rows
 from vision.copies.flood import FloodGuard
@@ -41,19 +41,17 @@ from vision.copies.hashes import turned_hashes
 from vision.copies.local import Reference, encoder_checksum, no_features
 from vision.copies.logos import logo_boxes
 from vision.errors import LibraryError, UsageError
-from vision.files import write_atomically
+from vision.files import locked, write_atomically
 from vision.geometry import Boxes
 from vision.images import read_picture
 from vision.values import CopyClaim, Fingerprint
 
 SCHEMA = "vision.copies/2"
 POINTER = "copies.json"
-LOCK = ".lock"
 # Changes when the same picture would get other bits: an index made another way cannot be searched. The encoder of the local
 # features is named by its checksum beside it.
 HASHING = "pdq/512/1+local/400/1"
 SEGMENT_ROWS = 1 << 20
-LOCK_SECONDS = 10.0
 # Pictures are decoded at the smallest scale whose longest side is at least this, as the scan does, so that both hash alike.
 DECODE_SIDE = 1280
 
@@ -316,6 +314,7 @@ class CopyIndex:
         agrees only there is the same logo on another picture. Without, such pairs may be claimed.
         What a person decided about this picture and one of the index holds: denied pairs are no claims, confirmed ones are.
         """
+        claims.check_limit(limit)
         # a claim that was denied makes room for the next one; without any all that is beyond the limit need not be looked at
         decided = self._decisions.about(description.sha256)
         found = self._entries.find(description, radius, None if decided else limit, self._alive, logos=logos)
@@ -338,7 +337,8 @@ class CopyIndex:
 
         Of a picture that is there hundreds of times the first are compared with each other. The rest follow them: they are
         compared with `CORE` of these alone, and nothing is compared with them.
-        Asked by what was kept of each picture, which is less than the picture itself: small insets are found less often.
+        Asked by what was kept of each picture, which is less than the picture itself: small insets are found less often, and the
+        distance of a turned one is off by a dozen bits.
         logos: as for `search_description`, of the picture of an entry.
         """
         alive = np.zeros_like(self._alive)
@@ -382,7 +382,7 @@ class CopyIndex:
         for digest in self._decisions.confirmed_with(sha256):
             for number in self._numbers_of(digest):
                 if alive[number] and number not in there:
-                    kept.append(claims.Hit(number, "confirmed", UNKNOWN_DISTANCE, 1.0))
+                    kept.append(claims.Hit(number, claims.CONFIRMED, UNKNOWN_DISTANCE, 1.0))
         return kept
 
     def _numbers_of(self, digest: str) -> list[int]:
@@ -491,21 +491,16 @@ class CopyIndex:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[dict[str, int]]:
         """The lock of the folder, with all that was committed read; the number of each id's row."""
-        from filelock import FileLock, Timeout
+        with locked(self.path, LOCK_SECONDS, "index"):
+            before = len(self._alive)
+            self.refresh()
+            yield self._by_id(anew=len(self._alive) != before)
 
-        try:
-            with FileLock(self.path / LOCK, timeout=LOCK_SECONDS):
-                before = len(self._alive)
-                self.refresh()
-                if self._numbers is None or len(self._alive) != before:
-                    self._numbers = {self._note(n)["id"]: n for n in map(int, np.flatnonzero(self._alive))}
-                yield self._numbers
-        except Timeout:
-            raise LibraryError(
-                "locked", "another program is changing this index", path=str(self.path), hint="try again"
-            ) from None
-        except PermissionError as error:
-            raise LibraryError("read_only", f"cannot be written: {error}", path=str(self.path)) from None
+    def _by_id(self, *, anew: bool = False) -> dict[str, int]:
+        """The number of each id's row."""
+        if anew or self._numbers is None:
+            self._numbers = {self._note(n)["id"]: n for n in map(int, np.flatnonzero(self._alive))}
+        return self._numbers
 
     def _commit(self, change: _Change) -> None:
         """Append rows, text and features, sync them, then replace the pointer; and read back what is now there."""

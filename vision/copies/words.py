@@ -11,7 +11,6 @@ Jégou, Douze and Schmid 2008), and a word that many references have weighs less
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.copies.local import WORD_BITS, LocalFeatures
+from vision.files import appears_whole
 
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -102,9 +102,8 @@ class Run:
         """Write the run as two files, the old ones or the new, and map them."""
         folder.mkdir(parents=True, exist_ok=True)
         for part, array in (("starts", self.starts), ("postings", self.postings)):
-            fresh = folder / f".{self.name}.{part}.{os.getpid()}.npy"
-            np.save(fresh, array)
-            fresh.replace(folder / f"{self.name}.{part}.npy")
+            with appears_whole(folder / f"{self.name}.{part}.npy") as fresh, fresh.open("wb") as file:
+                np.save(file, array)
         return Run.load(folder, self.first, self.entries)
 
     @classmethod

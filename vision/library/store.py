@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import LibraryError
+from vision.files import locked
 from vision.library import manifests, schema1, segments
 from vision.library.manifests import Note
 from vision.library.state import EmbedderRecord, Segment, State
@@ -34,26 +35,11 @@ _READ_TRIES = 5
 
 @contextlib.contextmanager
 def lock(folder: Path, seconds: float) -> Iterator[None]:
-    """Hold the folder's write lock. Raises LibraryError (locked) when another writer holds it for longer than `seconds`."""
-    from filelock import FileLock, Timeout
-
+    """Hold the folder's write lock. Raises LibraryError (missing), and as `vision.files.locked` does."""
     if not folder.is_dir():
         raise manifests.missing(folder)
-    held = FileLock(folder / ".lock", timeout=seconds)
-    try:
-        held.acquire()
-    except Timeout:
-        raise LibraryError(
-            "locked", "another program is writing to this library", path=str(folder), hint="try again when it is done"
-        ) from None
-    except OSError as error:  # no right to write, a read-only file system, a full disk
-        raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
-    try:
+    with locked(folder, seconds, "library"):
         yield
-    except PermissionError as error:  # the lock is there from before, and the folder may not be written to any more
-        raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
-    finally:
-        held.release()
 
 
 def read(folder: Path, version: int | None = None) -> State:

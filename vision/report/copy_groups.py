@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.copies import Entry
-from vision.copies.claims import reversed_claim
+from vision.copies.claims import CONFIRMED, reversed_claim
 from vision.copies.clusters import Cluster, Grouping, OwnerGroup
 from vision.errors import package_missing
 from vision.files import write_atomically
@@ -78,7 +78,7 @@ def grouped(
         near = [cluster.original.id, *sorted(places.keys() & set(partners.get(entry.id, ())), key=places.__getitem__)]
         tied = _tie(entry, [entries[id_] for id_ in near], claims)
         if tied is None:  # a person's word alone ties it
-            found.append(GroupedPicture(*picture, original=False, kind="confirmed", probability=1.0))
+            found.append(GroupedPicture(*picture, original=False, kind=CONFIRMED, probability=1.0))
             continue
         other, claim = tied
         found.append(

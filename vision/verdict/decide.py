@@ -46,7 +46,7 @@ class OperatingPoint:
         if not 0 <= false_alarms <= 1:
             raise UsageError("bad_option", f"--false-alarms {false_alarms} is no share between 0 and 1")
         alarms: Sequence[float] = card["alarms"]["highest"]
-        allowed = int(false_alarms * card["alarms"]["pictures"])
+        allowed = int(false_alarms * card["alarms"]["pictures"] + 1e-9)  # .29 of 100 pictures are 29, in floats too
         least = float(card["least_probability"])
         by_brand = dict(card.get("by_brand", {}))
         if allowed >= len(alarms):

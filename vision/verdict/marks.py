@@ -64,7 +64,9 @@ def _without_groups(findings: Sequence[Finding]) -> list[Finding]:
 def _parts_joined(findings: Sequence[Finding]) -> list[Finding]:
     """Each known mark inside a larger one of its brand is joined to the largest such."""
     kept: list[Finding | None] = list(findings)
-    for part in sorted(range(len(findings)), key=lambda i: _area(findings[i].box)):
+    waiting = sorted(range(len(findings)), key=lambda i: _area(findings[i].box), reverse=True)
+    while waiting:
+        part = waiting.pop()
         found = kept[part]
         if found is None:
             continue
@@ -72,6 +74,10 @@ def _parts_joined(findings: Sequence[Finding]) -> list[Finding]:
         if wholes:
             place, whole = max(wholes, key=lambda item: _area(item[1].box))
             _join(kept, part, place, whole.box)
+            if (
+                kept[part] is not None
+            ):  # it is the surer: what both are now stands in its place, and may be a part itself
+                waiting.append(part)
     return [f for f in kept if f is not None]
 
 
