@@ -192,13 +192,67 @@ class Finding:
     text: Reading | None = None
     orientation: Orientation = "upright"
 
+    def to_dict(self) -> dict[str, Any]:
+        """The finding of a row as plain JSON types."""
+        return {
+            "kind": self.kind,
+            "box": list(self.box),
+            "score": self.score,
+            "verdict": self.verdict,
+            "brand": self.brand,
+            "product": self.product,
+            "probability": self.probability,
+            "candidates": [
+                {
+                    "brand": c.brand,
+                    "similarity": c.similarity,
+                    "probability": c.probability,
+                    "reference": c.reference,
+                    "read": c.read,
+                    "rival": c.rival,
+                }
+                for c in self.candidates
+            ],
+            "text": None
+            if self.text is None
+            else {
+                "string": self.text.string,
+                "confidence": self.text.confidence,
+                "box": None if self.text.box is None else list(self.text.box),
+            },
+            "orientation": self.orientation,
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Finding:
+        """The inverse of `to_dict`. Raises KeyError for a missing field."""
+        text = row["text"]
+        return cls(
+            kind=row["kind"],
+            box=_box(row["box"]),
+            score=row["score"],
+            verdict=row["verdict"],
+            brand=row["brand"],
+            product=row["product"],
+            probability=row["probability"],
+            candidates=tuple(
+                Candidate(
+                    c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read"), c.get("rival", False)
+                )
+                for c in row["candidates"]
+            ),
+            text=None if text is None else Reading(text["string"], text["confidence"], _optional_box(text.get("box"))),
+            orientation=row.get("orientation", "upright"),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CopyClaim:
     """This picture was taken from another one.
 
     source: path or id of the other. index: "scan" or the name of the index searched. kind: the edit, e.g. "same", "mirror",
-    "crop+rotate5", "inset". distance: Hamming bits between the whole pictures' hashes, in the nearest of eight orientations.
+    "crop+rotate5", "inset", or "confirmed", where nothing but a person's word ties them. distance: Hamming bits between the whole
+    pictures' hashes, in the nearest of eight orientations; 256 of confirmed ones.
     box here and source_box there: xyxy pixels around the shared region, null when not known.
     transform: 9 numbers, row by row, of the (3, 3) map from pixels of this picture to those of the source; null when not known.
     coverage: share of the source's area that this picture shows, 0 to 1; null when not known.
@@ -215,6 +269,39 @@ class CopyClaim:
     owner: str | None = None
     transform: tuple[float, ...] | None = None
     coverage: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The claim of a row as plain JSON types."""
+        return {
+            "source": self.source,
+            "index": self.index,
+            "kind": self.kind,
+            "distance": self.distance,
+            "probability": self.probability,
+            "box": None if self.box is None else list(self.box),
+            "source_box": None if self.source_box is None else list(self.source_box),
+            "first_seen": self.first_seen,
+            "owner": self.owner,
+            "transform": None if self.transform is None else list(self.transform),
+            "coverage": self.coverage,
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> CopyClaim:
+        """The inverse of `to_dict`. Raises KeyError for a missing field."""
+        return cls(
+            source=row["source"],
+            index=row["index"],
+            kind=row["kind"],
+            distance=row["distance"],
+            probability=row["probability"],
+            box=_optional_box(row["box"]),
+            source_box=_optional_box(row["source_box"]),
+            first_seen=row["first_seen"],
+            owner=row["owner"],
+            transform=None if row.get("transform") is None else tuple(row["transform"]),
+            coverage=row.get("coverage"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +351,8 @@ class Result:
             "height": self.height,
             "status": self.status,
             "error": None if self.error is None else {"code": self.error.code, "message": self.error.message},
-            "findings": [_finding_to_dict(f) for f in self.findings],
-            "copies": [_claim_to_dict(c) for c in self.copies],
+            "findings": [f.to_dict() for f in self.findings],
+            "copies": [c.to_dict() for c in self.copies],
             "quality": dict(self.quality),
             "fingerprint": None
             if self.fingerprint is None
@@ -291,8 +378,8 @@ class Result:
             height=row["height"],
             status=row["status"],
             error=None if error is None else Failure(error["code"], error["message"]),
-            findings=tuple(_finding_from_dict(f) for f in row["findings"]),
-            copies=tuple(_claim_from_dict(c) for c in row["copies"]),
+            findings=tuple(Finding.from_dict(f) for f in row["findings"]),
+            copies=tuple(CopyClaim.from_dict(c) for c in row["copies"]),
             quality=dict(row["quality"]),
             fingerprint=None
             if fingerprint is None
@@ -327,90 +414,6 @@ class Result:
                 "probability": np.array([f.probability for f in self.findings], dtype=np.float32),
             },
         )
-
-
-def _finding_to_dict(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "box": list(finding.box),
-        "score": finding.score,
-        "verdict": finding.verdict,
-        "brand": finding.brand,
-        "product": finding.product,
-        "probability": finding.probability,
-        "candidates": [
-            {
-                "brand": c.brand,
-                "similarity": c.similarity,
-                "probability": c.probability,
-                "reference": c.reference,
-                "read": c.read,
-                "rival": c.rival,
-            }
-            for c in finding.candidates
-        ],
-        "text": None
-        if finding.text is None
-        else {
-            "string": finding.text.string,
-            "confidence": finding.text.confidence,
-            "box": None if finding.text.box is None else list(finding.text.box),
-        },
-        "orientation": finding.orientation,
-    }
-
-
-def _finding_from_dict(row: Mapping[str, Any]) -> Finding:
-    text = row["text"]
-    return Finding(
-        kind=row["kind"],
-        box=_box(row["box"]),
-        score=row["score"],
-        verdict=row["verdict"],
-        brand=row["brand"],
-        product=row["product"],
-        probability=row["probability"],
-        candidates=tuple(
-            Candidate(
-                c["brand"], c["similarity"], c["probability"], c["reference"], c.get("read"), c.get("rival", False)
-            )
-            for c in row["candidates"]
-        ),
-        text=None if text is None else Reading(text["string"], text["confidence"], _optional_box(text.get("box"))),
-        orientation=row.get("orientation", "upright"),
-    )
-
-
-def _claim_to_dict(claim: CopyClaim) -> dict[str, Any]:
-    return {
-        "source": claim.source,
-        "index": claim.index,
-        "kind": claim.kind,
-        "distance": claim.distance,
-        "probability": claim.probability,
-        "box": None if claim.box is None else list(claim.box),
-        "source_box": None if claim.source_box is None else list(claim.source_box),
-        "first_seen": claim.first_seen,
-        "owner": claim.owner,
-        "transform": None if claim.transform is None else list(claim.transform),
-        "coverage": claim.coverage,
-    }
-
-
-def _claim_from_dict(row: Mapping[str, Any]) -> CopyClaim:
-    return CopyClaim(
-        source=row["source"],
-        index=row["index"],
-        kind=row["kind"],
-        distance=row["distance"],
-        probability=row["probability"],
-        box=_optional_box(row["box"]),
-        source_box=_optional_box(row["source_box"]),
-        first_seen=row["first_seen"],
-        owner=row["owner"],
-        transform=None if row.get("transform") is None else tuple(row["transform"]),
-        coverage=row.get("coverage"),
-    )
 
 
 def _box(values: Sequence[float]) -> Box:

@@ -104,7 +104,10 @@ def test_what_is_too_small_to_be_read_is_judged_without_reading_as_in_a_scan(tmp
 def test_brand_free_pictures_are_found_whatever_their_format(tmp_path):
     for name in ("b.webp", "a.JPG", "c.bmp", "d.txt"):
         (tmp_path / name).touch()
-    assert [p.name for p in brand_free_photos([str(tmp_path)], ["c.bmp"], 1)] == ["a.JPG", "b.webp"]
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "e.jfif").touch()
+    found = brand_free_photos([str(tmp_path)], ["c.bmp"], 1)
+    assert [p.name for p in found] == ["a.JPG", "b.webp", "e.jfif"]
     with pytest.raises(DatasetError, match="no such folder"):
         brand_free_photos([str(tmp_path / "nowhere")], (), 1)
 

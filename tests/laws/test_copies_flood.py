@@ -1,13 +1,13 @@
 """The laws of the guard against floods of claims."""
 
-from vision.copies.flood import FEWEST, RECENT, FloodGuard
+from vision.copies.flood import FLOODED, RECENT, FloodGuard
 
 
 def test_an_entry_that_everything_matches_is_set_aside_and_named():
     guard = FloodGuard()
-    passed = [guard.pass_on(f"picture {n}", ["placeholder", f"source {n}"]) for n in range(3 * FEWEST)]
+    passed = [guard.pass_on(f"picture {n}", ["placeholder", f"source {n}"]) for n in range(3 * FLOODED)]
     assert "placeholder" in passed[0]
-    assert passed[-1] == {f"source {3 * FEWEST - 1}"}
+    assert passed[-1] == {f"source {3 * FLOODED - 1}"}
     assert guard.quarantined == ["placeholder"]
 
 
@@ -21,12 +21,12 @@ def test_a_picture_that_many_have_stolen_is_still_claimed():
 
 def test_the_same_picture_asked_again_counts_once():
     guard = FloodGuard()
-    assert all(guard.pass_on("one picture", ["source"]) for _ in range(10 * FEWEST))
+    assert all(guard.pass_on("one picture", ["source"]) for _ in range(10 * FLOODED))
 
 
 def test_claims_of_long_ago_are_forgotten():
     guard = FloodGuard()
-    for n in range(FEWEST - 1):
+    for n in range(FLOODED - 1):
         guard.pass_on(f"early {n}", ["source"])
     for n in range(RECENT):
         guard.pass_on(f"later {n}", [])

@@ -13,8 +13,9 @@ import torch  # noqa: E402
 
 from vision.errors import UsageError  # noqa: E402
 from vision.geometry import crop, pad  # noqa: E402
+from vision.recognise import CROP_PADDING  # noqa: E402
 from vision.training import precision  # noqa: E402
-from vision.training.crops import PADDING, cut_with_spare, plain_crop, vary_crop  # noqa: E402
+from vision.training.crops import cut_with_spare, plain_crop, vary_crop  # noqa: E402
 from vision.training.depthwise import FiveByFive, HalvedAfter  # noqa: E402
 from vision.training.embedder import Photos, TrainingData, _photo_loss, _Queue, few_shot_accuracy  # noqa: E402
 from vision.training.tower import TRUNKS, Grid4, grid_of  # noqa: E402
@@ -88,7 +89,7 @@ def test_a_plain_crop_is_what_a_scan_cuts():
     found = plain_crop(cut_with_spare(picture, box[0].tolist()), 64)
     from vision.embed.contract import stretch
 
-    expected = stretch(crop(picture, pad(box, PADDING, 400, 400)[0]), 64)
+    expected = stretch(crop(picture, pad(box, CROP_PADDING, 400, 400)[0]), 64)
     assert np.abs(found.astype(int) - expected).mean() < 12  # the same place up to a pixel: noise differs by 85
 
 

@@ -35,6 +35,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--no-rivals", action="store_true", help="brands of the shipped library do not compete, as in a scan with that"
     )
+    parser.add_argument("--embedder", metavar="NAME/TAG", help="another open_clip model; the library must match")
     parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
     parser.add_argument(
         "--least-probability", type=float, default=0.7, metavar="P", help="nothing is named that is less probable (0.7)"
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         "library": args.library,
         "rivals": not args.no_rivals,
         "detector": args.detector,
+        "embedder": args.embedder,
         "least_probability": args.least_probability,
         "folds": args.folds,
         "export": str(args.out),

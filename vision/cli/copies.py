@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
-from dataclasses import asdict
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.cli import copies_groups, copies_index
-from vision.cli.copies_common import action, described, line_of, logos_of, opened, report, shown
+from vision.cli.copies_common import action, described, described_one, line_of, logos_of, opened, report, shown
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
+    from vision.copies import CopyDescription, Hit
+    from vision.images.find import Found
     from vision.values import CopyClaim
 
 
@@ -40,6 +43,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add.add_argument(
         "--owner", metavar="O", help="whose pictures these are, a seller for instance; their ids begin with it"
+    )
+    add.add_argument("--time", metavar="TIME", help="when they were first seen, as 2026-01-05T10:00:00Z (now)")
+    add.add_argument(
+        "--meta", action="append", default=[], metavar="KEY=VALUE", help="more to know of them; may be repeated"
     )
 
     search = action(
@@ -84,6 +91,7 @@ def run_add(args: argparse.Namespace) -> int:
     from vision.copies import Entry
     from vision.images.find import Finder
 
+    metadata = _pairs(args.meta)
     index = opened(args.index)
     read = added = failed = 0
     for batch in described(Finder(args.inputs, leave_out=[args.index])):
@@ -95,7 +103,7 @@ def run_add(args: argparse.Namespace) -> int:
             else:
                 # two sellers' folders may both be called "images": their pictures are different entries
                 name = found.path if args.owner is None else f"{args.owner}/{found.path}"
-                entries.append(Entry.of(description, name, args.owner))
+                entries.append(Entry.of(description, name, args.owner, args.time, metadata))
         read += len(entries)
         added += index.add_entries(entries)
     row = {
@@ -112,29 +120,44 @@ def run_add(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    """The keys and values of KEY=VALUE. Raises UsageError for anything else."""
+    found = dict(text.split("=", 1) for text in given if text.find("=") > 0)
+    if len(found) < len(given):
+        raise UsageError("bad_option", f"--meta {' --meta '.join(given)}", hint="KEY=VALUE, each key once")
+    return found
+
+
 def run_search(args: argparse.Namespace) -> int:
     """Search for the sources of pictures; 1 when some could not be read."""
     from vision.copies import CopyIndex
     from vision.images.find import Finder
+    from vision.scan import in_order
 
     index = CopyIndex.open(args.index)
+
+    def look(found: Found) -> tuple[Found, CopyDescription | PictureError, list[Hit]]:
+        description = described_one(found, close=True)
+        if isinstance(description, PictureError):
+            return found, description, []
+        return found, description, index.hits(description, args.radius, logos=partial(logos_of, found.file))
+
     failed = 0
-    for batch in described(Finder(args.inputs, leave_out=[args.index]), close=True):
-        for found, description in batch:
-            if isinstance(description, PictureError):
-                failed += 1
-                report(found.path, description)
-                if args.json:
-                    error = {"code": description.code, "message": description.message}
-                    print(json.dumps({"path": found.path, "status": "failed", "error": error, "copies": []}))
-                continue
-            claims = index.search_description(description, args.radius, logos=functools.partial(logos_of, found.file))
+    for found, description, hits in in_order(look, Finder(args.inputs, leave_out=[args.index])):
+        if isinstance(description, PictureError):
+            failed += 1
+            report(found.path, description)
             if args.json:
-                copies = [asdict(claim) for claim in claims]
-                print(json.dumps({"path": found.path, "status": "ok", "error": None, "copies": copies}))
-            else:
-                for line in [line_of(claim) for claim in claims] or ["no copy"]:
-                    print(f"{shown(found.path)}: {line}")
+                error = {"code": description.code, "message": description.message}
+                print(json.dumps({"path": found.path, "status": "failed", "error": error, "copies": []}))
+            continue
+        claims = index.claims_of(hits, description)
+        if args.json:
+            copies = [claim.to_dict() for claim in claims]
+            print(json.dumps({"path": found.path, "status": "ok", "error": None, "copies": copies}))
+        else:
+            for line in [line_of(claim) for claim in claims] or ["no copy"]:
+                print(f"{shown(found.path)}: {line}")
     return 1 if failed else 0
 
 
@@ -142,7 +165,7 @@ def run_list(args: argparse.Namespace) -> int:
     """List the pictures of an index in the order added."""
     from vision.copies import CopyIndex
 
-    for entry in CopyIndex.open(args.index):
+    for entry in CopyIndex.open(args.index).entries(features=False):
         if args.json:
             print(json.dumps(entry.to_dict()))
         else:
@@ -163,11 +186,14 @@ def run_compare(args: argparse.Namespace) -> int:
         report(error.path or f"{args.image} or {args.other}", error)
         return 1
     if args.json:
-        print(json.dumps({"image": args.image, "copy": None if claim is None else asdict(claim)}))
+        print(json.dumps({"image": args.image, "copy": None if claim is None else claim.to_dict()}))
     else:
         print("no copy" if claim is None else f"{shown(args.image)}: {line_of(claim)}")
-    if args.evidence is not None and claim is not None:
-        _write_evidence(args, claim)
+    if args.evidence is not None:
+        if claim is None:
+            print(f"{shown(str(args.evidence))} is not written: there is no claim to draw", file=sys.stderr)
+        else:
+            _write_evidence(args, claim)
     return 0
 
 

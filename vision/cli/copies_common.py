@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,28 +54,29 @@ def opened(path: Path) -> CopyIndex:
 
 
 def described(
-    founds: Iterable[Found], *, close: bool = False
+    founds: Iterable[Found],
 ) -> Iterator[list[tuple[Found, CopyDescription | PictureError]]]:
-    """All inputs in order, described by as many threads as there are cores, a batch at a time. close: as queries."""
-    from vision.copies import described as describe_file
+    """All inputs in order, described by as many threads as there are cores, a batch at a time."""
+    from vision.scan import batches, in_order
 
-    def describe(found: Found) -> tuple[Found, CopyDescription | PictureError]:
-        if found.error is not None or found.file is None:
-            return found, found.error or PictureError("internal", "nothing to read")
-        try:
-            return found, describe_file(found.file, close=close)
-        except PictureError as error:
-            return found, error
-        except VisionError:  # a model that is missing or damaged fails all of them
-            raise
-        except Exception as error:  # one of a million; the others go on, as in a scan
-            log.exception("internal error in %r", found.path)
-            return found, PictureError("internal", f"{type(error).__name__}: {error}")
+    yield from batches(in_order(lambda found: (found, described_one(found)), founds), BATCH)
 
-    waiting = iter(founds)
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="vision-copies") as pool:
-        while batch := list(islice(waiting, BATCH)):
-            yield list(pool.map(describe, batch))
+
+def described_one(found: Found, *, close: bool = False) -> CopyDescription | PictureError:
+    """What the index knows of one input, or why it cannot be read. close: as a query."""
+    from vision.copies import described
+
+    if found.error is not None or found.file is None:
+        return found.error or PictureError("internal", "nothing to read")
+    try:
+        return described(found.file, close=close)
+    except PictureError as error:
+        return error
+    except VisionError:  # a model that is missing or damaged fails all of them
+        raise
+    except Exception as error:  # one of a million; the others go on, as in a scan
+        log.exception("internal error in %r", found.path)
+        return PictureError("internal", f"{type(error).__name__}: {error}")
 
 
 def logos_of(file: Path | None) -> Boxes:

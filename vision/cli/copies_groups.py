@@ -120,7 +120,7 @@ def _take_in(args: argparse.Namespace, index: CopyIndex, tell: Callable[[int], N
     from vision.copies import Entry
     from vision.images.find import Finder
 
-    known = {entry.id: entry.time for entry in index}
+    known = {entry.id: entry.time for entry in index.entries(features=False)}
     files: dict[str, Path] = {}
     times: dict[str, str | None] = {}
 
@@ -144,9 +144,7 @@ def _take_in(args: argparse.Namespace, index: CopyIndex, tell: Callable[[int], N
             else:
                 entries.append(Entry.of(description, found.path, None, times[found.path]))
         index.add_entries(entries)
-    for id_ in known:
-        if id_ not in files or id_ in failed:
-            index.delete(id_)
+    index.delete_all(id_ for id_ in known if id_ not in files or id_ in failed)
     return files, len(failed)
 
 

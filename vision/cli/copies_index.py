@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from vision.cli.copies_common import action, opened, shown
 from vision.cli.library_common import count, say, user
@@ -158,10 +158,11 @@ def run_delete(args: argparse.Namespace) -> int:
     from vision.copies import CopyIndex
 
     index = CopyIndex.open(args.index)
-    missing = [id_ for id_ in args.ids if not index.delete(id_)]
+    deleted_ids = index.delete_all(args.ids)
+    missing = [id_ for id_ in args.ids if id_ not in deleted_ids]
     for id_ in missing:
         print(f"{shown(id_)}: no such id in {args.index}", file=sys.stderr)
-    deleted = len(args.ids) - len(missing)
+    deleted = len(deleted_ids)
     row = {"index": str(args.index), "deleted": deleted, "missing": missing, "pictures": len(index)}
     say(args, row, f"{args.index}: {deleted} deleted, {len(index)} left")
     return 1 if missing else 0
@@ -176,7 +177,7 @@ def run_merge(args: argparse.Namespace) -> int:
     if args.other.resolve() == args.index.resolve():
         raise UsageError("bad_option", "an index cannot be merged with itself", path=str(args.other))
     index = opened(args.index)
-    added = cast(Any, index).merge(other)
+    added = index.merge(other)
     decided = adopt(args.index, args.other)
     row = {"index": str(args.index), "added": added, "decisions": decided, "pictures": len(index)}
     say(args, row, f"{args.index}: {added} added, {count(decided, 'decision')} taken over, {len(index)} in all")
@@ -189,7 +190,7 @@ def run_compact(args: argparse.Namespace) -> int:
 
     index = CopyIndex.open(args.index)
     before = _size(args.index)
-    cast(Any, index).compact()
+    index.compact()
     freed = before - _size(args.index)
     row = {"index": str(args.index), "bytes_freed": freed, "pictures": len(index)}
     say(args, row, f"{args.index}: {freed / 1e6:.1f} MB given back, {len(index)} in all")
@@ -253,14 +254,9 @@ def _digests(index: CopyIndex, names: list[str]) -> list[str]:
     """
     from vision.weights import digest
 
-    wanted = set(names)
-    found: dict[str, str] = {}
-    for entry in index:
-        if entry.id in wanted:
-            found[entry.id] = entry.sha256
-            if len(found) == len(wanted):
-                break
-    for name in wanted:
+    entries = {name: index.get(name) for name in names}
+    found = {name: entry.sha256 for name, entry in entries.items() if entry is not None}
+    for name in entries:
         file = Path(name)
         own = digest(file) if file.is_file() else None
         if own is None and name not in found:

@@ -38,7 +38,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Looks up the crop of every true box among vector drawings, and among crops of train.jsonl beside it.",
         epilog="Example: vision evaluate embedder flickrlogos27/dev.jsonl",
     )
-    embedder.add_argument("data", type=Path, nargs="+", metavar="TRUTH.jsonl")
+    embedder.add_argument("data", type=Path, nargs="+", metavar="SET", help="labelled pictures that name brands")
     embedder.add_argument("--embedder", metavar="NAME/TAG", help="another open_clip model (extra train)")
     embedder.add_argument("--json", action="store_true", help="print the figures as JSON")
     embedder.set_defaults(run=run_embedder)
@@ -102,6 +102,9 @@ def _register_recognition(actions: argparse._SubParsersAction[argparse.ArgumentP
     )
     recognition.add_argument("data", type=Path, nargs="+", metavar="DATA", help=DATA)
     recognition.add_argument("--library", type=Path, metavar="DIR", help="brand library (the shipped one)")
+    recognition.add_argument(
+        "--embedder", metavar="NAME/TAG", help="another open_clip model (extra train); the library must match"
+    )
     recognition.add_argument(
         "--kinds", metavar="KIND,...", help="references to search: drawing, photo (all that the library holds)"
     )
@@ -414,7 +417,7 @@ def _recogniser(args: argparse.Namespace, card: dict[str, Any]) -> Recogniser:
     from vision.recognise import Recogniser
     from vision.verdict import Calibration
 
-    embedder = Embedder.load()
+    embedder = Embedder.load(args.embedder)
     library = Library.open(args.library, embedder=embedder) if args.library else Library.default(embedder=embedder)
     if args.kinds:
         library = library.subset(kinds=args.kinds.split(","))

@@ -108,10 +108,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures kept of its references there")
 
     search = action(
-        actions, "search", "brands most like a picture or a text", "vision library search logo.png", run_search
+        actions, "search", "brands most like a picture or a name", "vision library search logo.png", run_search
     )
     search.add_argument("images", nargs="*", metavar="IMAGE", help="a crop that shows one mark")
-    search.add_argument("--text", metavar="TEXT", help="search by words instead of a picture")
+    search.add_argument("--text", metavar="TEXT", help="search by a name instead of a picture")
     search.add_argument("-k", type=int, default=5, metavar="K", help="how many brands (5)")
 
     build = action(

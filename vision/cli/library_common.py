@@ -12,13 +12,16 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.errors import UsageError
+from vision.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from vision.embed import EmbedderLike
     from vision.library import Library
+
+# Columns of tables that are read by another program.
+PIPED = 200
 
 _EMBED = {"create", "add", "search", "reembed", "import"}
 
@@ -100,6 +103,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def results_file(given: Path) -> Path:
+    """The rows of a scan, by their file or by its folder. Raises DatasetError (missing)."""
+    results = given / "results.jsonl" if given.is_dir() else given
+    if not results.is_file():
+        raise DatasetError("missing", "no such results", path=str(results))
+    return results
+
+
 def say(args: argparse.Namespace, row: dict[str, Any], text: str) -> None:
     """Print a row as JSON, or what it means as text. JSON is ASCII: names that no encoding explains can be printed, too."""
     print(json.dumps(row) if args.json else text)
@@ -118,7 +129,8 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> N
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    # a pipe has no width, and 80 columns would break words
+    Console(width=None if sys.stdout.isatty() else PIPED).print(table)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision.cli.library_common import action, count, progress, say, show, to_read, to_write
+from vision.cli.library_common import action, count, progress, results_file, say, show, to_read, to_write
 from vision.errors import DatasetError, PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -252,10 +252,11 @@ def _propose(args: argparse.Namespace) -> int:
     decisions = Decisions.read(library.path)
     gathering = Gathering(library, decisions)
     with progress() as tell:
-        for path in args.results:
+        results = [results_file(given) for given in args.results]
+        for path in results:
             for result in read_rows(path):
                 gathering.add(result)
-        seen, missing = _seen(library, gathering.chosen(), _Places(args.results, args.pictures), tell)
+        seen, missing = _seen(library, gathering.chosen(), _Places(results, args.pictures), tell)
         proposal = propose(seen, library, decisions=decisions)
     brands = sum(group.brand is not None for group in proposal.groups)
     counts = {
@@ -270,7 +271,7 @@ def _propose(args: argparse.Namespace) -> int:
     record = {
         "schema": SUGGESTIONS,
         "library": {"path": str(library.path), "version": library.version, "checksum": library.checksum},
-        "results": [str(path) for path in args.results],
+        "results": [str(path) for path in results],
         "counts": counts,
         "missing": [{"path": path, "reason": reason} for path, reason in missing],
     } | proposal.to_dict()

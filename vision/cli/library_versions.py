@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.cli.library_common import action, count, say, show, to_read, to_write
-from vision.errors import DatasetError
+from vision.cli.library_common import action, count, results_file, say, show, to_read, to_write
 
 if TYPE_CHECKING:
     from vision.library.history import Change
@@ -145,9 +144,7 @@ def _touched(args: argparse.Namespace) -> Iterator[tuple[Path, Touched]]:
     from vision.report.rows import read_rows
 
     for given in args.results:
-        results = given / "results.jsonl" if given.is_dir() else given
-        if not results.is_file():
-            raise DatasetError("missing", "no such results", path=str(results))
+        results = results_file(given)
         for each in touched(read_rows(results), args.reference):
             if not (args.winners and each.runner_up):
                 yield results, each

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -92,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.01,
         metavar="RATE",
-        help="share of brand-free pictures that may carry a known brand (0.01)",
+        help="share of brand-free pictures that may carry a known brand (0.01); nothing is named under 0.7, however many may",
     )
     parser.add_argument(
         "--min-score",
@@ -236,6 +237,7 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
         seen = _seen(args, scanner)
     _write_json(args.out / "scan.json", record)
     interrupted, complete = False, False
+    began = time.monotonic()
     try:
         with (
             rows_path.open("ab") as rows,
@@ -251,7 +253,7 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
             seen.close(forget=complete)
     from vision.report.rows import read_rows
 
-    summary = summarise(read_rows(rows_path))
+    summary = summarise(read_rows(rows_path), seconds=time.monotonic() - began, earlier=done)
     record |= {
         "status": "interrupted" if interrupted else "complete",
         "ended": _now(),

@@ -51,6 +51,8 @@ INSET = 0.45
 TURNED, STRETCHED = 1.0, 1.06
 # Kinds without a map that become another one when the pictures change places; the other turns and mirrorings undo themselves.
 _TURNED_BACK = {"rotate90": "rotate270", "rotate270": "rotate90"}
+# The map of a picture onto itself.
+_UNMOVED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # From the centres of pixels to their outer edges.
 _HALF = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 # A map that moves a corner by this share of the sides from where the best affine map puts it shows a photo taken at an angle.
@@ -108,8 +110,8 @@ class Hit:
             source_box=_whole(source_size) if by_hash else self.source_box,
             first_seen=first_seen,
             owner=owner,
-            transform=self.transform,
-            coverage=self.coverage,
+            transform=_UNMOVED if self.identical else self.transform,
+            coverage=1.0 if self.identical else self.coverage,
         )
 
 

@@ -47,7 +47,9 @@ def group_index(
     decided = decisions.load(index.path)
     digests = {digest for decision in decided for digest in (decision.a, decision.b)}
     wanted = {id_ for pair in claims for id_ in pair}
-    entries = {entry.id: entry for entry in index if entry.id in wanted or entry.sha256 in digests}
+    entries = {
+        entry.id: entry for entry in index.entries(features=False) if entry.id in wanted or entry.sha256 in digests
+    }
     of_digest: defaultdict[str, list[str]] = defaultdict(list)
     for entry in entries.values():
         of_digest[entry.sha256].append(entry.id)

@@ -3,7 +3,8 @@
     copies.json           the pointer: schema, how pictures were described, and for each segment how many of its rows and bytes
                           of text and of features are committed, with the CRC-32 of the first two
     segment-00001.rows    one row of 144 bytes (`ROW`) for each picture added, and for each one taken back
-    segment-00001.text    {"id", "owner", "time"} of each row as JSON, one after the other; a row names its offset and size
+    segment-00001.text    {"id", "owner", "time"} of each row as JSON, {"metadata"} where it has such, one after the other; a row
+                          names its offset and size
     segment-00001.local   what each picture kept of its local features, about 7 kB, in the same way; a row has the CRC-32
     decisions.jsonl       what a person decided about pairs (`decisions.py`)
     words-00001/          postings by word, a cache that is made again from the features when it is not there
@@ -23,7 +24,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,7 @@ class Entry:
     """One picture of the index. id: unique, chosen by the caller. time: ISO 8601, when it was first seen. owner: whose it is.
 
     width, height: 0 for one of which only a hash is known. local: what it keeps of its local features; empty when nothing is.
+    metadata: whatever else the caller wants to know of it again.
     """
 
     id: str
@@ -106,6 +108,7 @@ class Entry:
     sha256: str
     fingerprint: Fingerprint
     local: bytes = field(default=b"", repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the features, as plain JSON types."""
@@ -114,7 +117,14 @@ class Entry:
         return found
 
     @classmethod
-    def of(cls, description: CopyDescription, id: str, owner: str | None = None, time: str | None = None) -> Entry:
+    def of(
+        cls,
+        description: CopyDescription,
+        id: str,
+        owner: str | None = None,
+        time: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Entry:
         """An entry for a described picture. time: now by default.
 
         Raises UsageError (bad_option) for an empty id and for a time that is not ISO 8601.
@@ -136,6 +146,7 @@ class Entry:
             description.sha256,
             description.fingerprint,
             description.kept(),
+            dict(metadata or {}),
         )
 
 
@@ -270,12 +281,28 @@ class CopyIndex:
 
     def __iter__(self) -> Iterator[Entry]:
         """Every picture of the index, in the order added."""
+        return self.entries()
+
+    def entries(self, *, features: bool = True) -> Iterator[Entry]:
+        """The same. features: with what they keep of their local features, some 7 kB each, read and checked."""
         number = 0
         for rows in self._rows:
             for row in rows:
                 if number < len(self._alive) and self._alive[number]:
-                    yield self._entry(number, row)
+                    yield self._entry(number, row, features=features)
                 number += 1
+
+    def get(self, id: str) -> Entry | None:
+        """The picture of an id, without its features; None when there is none."""
+        number = self._by_id().get(id)
+        return None if number is None else self._entry(number, self._row_of(number), features=False)
+
+    def _row_of(self, number: int) -> np.void:
+        for rows in self._rows:
+            if number < len(rows):
+                return rows[number]  # type: ignore[no-any-return]  # a row of a structured array
+            number -= len(rows)
+        raise IndexError(number)
 
     def search(self, image: Any, radius: int = verify.RADIUS, limit: int | None = claims.MAX_CLAIMS) -> list[CopyClaim]:
         """The pictures of this index that an image was taken from, best first, at most `limit` (null: all).
@@ -405,14 +432,22 @@ class CopyIndex:
             self._decisions = decisions.load(self.path) if changed else Decisions()
             self._decided = changed
 
-    def add(self, image: Any, *, id: str, owner: str | None = None, time: str | None = None) -> bool:
+    def add(
+        self,
+        image: Any,
+        *,
+        id: str,
+        owner: str | None = None,
+        time: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> bool:
         """Remember an image, on disk when this returns. False when the index had it already.
 
         image: whatever `read_picture` takes. id: any string; an entry of the same id is replaced, unless it is the same file
-        of the same owner: then it stays, with the time when it was first seen. time: ISO 8601, now by default.
+        of the same owner: then it stays as it is, with the time when it was first seen. time: ISO 8601, now by default.
         Raises PictureError, UsageError (bad_option), LibraryError (locked, read_only, damaged).
         """
-        return self.add_entries([Entry.of(described(image), id, owner, time)]) == 1
+        return self.add_entries([Entry.of(described(image), id, owner, time, metadata)]) == 1
 
     def add_entries(self, entries: Iterable[Entry]) -> int:
         """As `add`, for many that become visible together; how many were new or replaced."""
@@ -433,14 +468,19 @@ class CopyIndex:
 
     def delete(self, id: str) -> bool:
         """Forget an entry; False when there is none of that id. Raises LibraryError (locked, read_only, damaged)."""
+        return bool(self.delete_all([id]))
+
+    def delete_all(self, ids: Iterable[str]) -> set[str]:
+        """Forget many entries in one step; those that there were. Raises as `delete` does."""
         with self._writing() as numbers:
-            if id not in numbers:
-                return False
+            gone = {id for id in ids if id in numbers}
             change = _Change(len(self._alive))
-            change.take_back(numbers[id])
+            for id in sorted(gone, key=numbers.__getitem__):
+                change.take_back(numbers[id])
             self._commit(change)
-            del numbers[id]
-        return True
+            for id in gone:
+                del numbers[id]
+        return gone
 
     def merge(self, other: CopyIndex) -> int:
         """Add all pictures of another index, with their times, owners and features; how many were new or replaced.
@@ -574,7 +614,7 @@ class CopyIndex:
         return Reference.from_bytes(self._kept(number)) if self._places[number]["local_size"] else None
 
     def _note(self, number: int) -> dict[str, Any]:
-        """id, owner and time of a row."""
+        """id, owner, time and, where there is such, metadata of a row."""
         place = self._places[number]
         start = int(place["start"])
         text = self._texts[place["segment"]][start : start + int(place["size"])]
@@ -584,7 +624,7 @@ class CopyIndex:
     def _sha256_and_owner(self, number: int) -> tuple[str, str | None]:
         return self._entries[number]["sha256"].tobytes().hex(), self._note(number)["owner"]
 
-    def _entry(self, number: int, row: np.void) -> Entry:
+    def _entry(self, number: int, row: np.void, *, features: bool) -> Entry:
         content = row["content"].tobytes().hex() if row["kind"] == PICTURE else None
         fingerprint = Fingerprint(row["pdq"].tobytes().hex(), int(row["quality"]), content, int(row["plain"]))
         size = int(row["width"]), int(row["height"])
@@ -594,7 +634,7 @@ class CopyIndex:
             height=size[1],
             sha256=row["sha256"].tobytes().hex(),
             fingerprint=fingerprint,
-            local=self._kept(number),
+            local=self._kept(number) if features else b"",
         )
 
     def _claim(self, hit: claims.Hit, description: CopyDescription) -> CopyClaim:
@@ -622,7 +662,8 @@ class _Change:
     def add(self, entry: Entry) -> int:
         """Append a picture; the number of its row."""
         (pdq,), (known,) = entry_rows([(entry.fingerprint, entry.width, entry.height, entry.sha256)])
-        row = self._row({"id": entry.id, "owner": entry.owner, "time": entry.time})
+        note = {"id": entry.id, "owner": entry.owner, "time": entry.time}
+        row = self._row(note | ({"metadata": dict(entry.metadata)} if entry.metadata else {}))
         row["pdq"] = pdq
         for name in ("content", "width", "height", "quality", "plain"):
             row[name] = known[name]

@@ -233,7 +233,7 @@ def _check_each(
             sides = f"{places[number]} and {places[anywhere]}"
             report.findings.append(Finding("same_file_across", path, "", sides, str(pictures[anywhere].path)))
             continue
-        logos = functools.partial(_logos, picture)
+        logos = functools.partial(_logos, picture, described.width, described.height)
         found_copies = index.search(described, RADIUS if radius is None else radius, None, logos=logos)
         claims = [(int(claim.source), claim) for claim in found_copies]
         claims.sort(key=lambda found: places[found[0]] == places[number])
@@ -248,9 +248,10 @@ def _check_each(
     report.pairs = sorted(pairs, key=lambda pair: (not pair.across, -pair.probability, pair.distance))
 
 
-def _logos(picture: LabelledPicture) -> Boxes:
-    """Its labelled logos: two pictures that share nothing else are no copies."""
-    return np.array([b.box for b in picture.boxes if b.kind == "logo"], dtype=np.float32).reshape(-1, 4)
+def _logos(picture: LabelledPicture, width: int, height: int) -> Boxes:
+    """Its labelled logos in a file of that size: two pictures that share nothing else are no copies."""
+    boxes = np.array([b.box for b in picture.boxes if b.kind == "logo"], dtype=np.float32).reshape(-1, 4)
+    return np.asarray(boxes * picture.scale_to(width, height), dtype=np.float32)
 
 
 def _descriptions(pictures: Sequence[LabelledPicture]) -> Iterator[CopyDescription | PictureError]:

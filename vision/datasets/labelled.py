@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from vision.datasets.files import unreadable
 from vision.errors import DatasetError
 from vision.values import Box
@@ -54,6 +57,10 @@ class LabelledPicture:
     split: str | None = None
     exhaustive: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def scale_to(self, width: int, height: int) -> npt.NDArray[np.float32]:
+        """(4,) float32: what its boxes are multiplied by where its file has that many pixels, others than its label says."""
+        return np.array([width / self.width, height / self.height] * 2, dtype=np.float32)
 
 
 def brand_key(name: str) -> str:

@@ -78,8 +78,11 @@ class Embedder:
     def embed_texts(self, texts: Sequence[str]) -> Embeddings:
         """Texts to (n, d) float32 unit rows, in order; (0, d) for an empty list.
 
-        Raises WeightsError (missing, wrong_checksum) when the text part is not there, which is loaded when first used.
+        Raises WeightsError (missing, wrong_checksum) when the text part is not there, which is loaded when first used,
+        UsageError (bad_option) for a single string, which would be taken for its letters.
         """
+        if isinstance(texts, str):
+            raise UsageError("bad_option", f"a list of texts is expected, not {texts!r}")
         return _stack([self._run_texts(batch) for batch in _batches(texts)], self.dim)
 
     def _run_images(self, images: Sequence[Any]) -> Embeddings:

@@ -21,9 +21,8 @@ from vision.geometry import crop, pad
 from vision.images import read_picture
 from vision.library.names import canonical, fold
 from vision.library.sources import Drawing, views
+from vision.recognise import CROP_PADDING
 from vision.values import Embeddings
-
-PADDING = 0.075  # share of the box on each side, as a scan cuts its crops
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +33,10 @@ class Crops:
     pictures: npt.NDArray[np.str_]
     vectors: Embeddings
 
+    def none(self) -> Crops:
+        """None of them."""
+        return Crops(self.keys[:0], self.pictures[:0], self.vectors[:0])
+
 
 def embed_boxes(embedder: EmbedderLike, truth: Path) -> Crops:
     """Every box of a set that names a brand, padded, cut and embedded. Raises DatasetError (missing, bad_label)."""
@@ -43,8 +46,8 @@ def embed_boxes(embedder: EmbedderLike, truth: Path) -> Crops:
         if not named:
             continue
         picture = read_picture(labelled.path)
-        boxes = np.array([box for box, _ in named], dtype=np.float32)
-        for (_, brand), box in zip(named, pad(boxes, PADDING, picture.width, picture.height), strict=True):
+        boxes = np.array([box for box, _ in named], dtype=np.float32) * labelled.scale_to(picture.width, picture.height)
+        for (_, brand), box in zip(named, pad(boxes, CROP_PADDING, picture.width, picture.height), strict=True):
             keys.append(fold(canonical(brand)))
             pictures.append(str(labelled.path))
             crops.append(crop(picture.pixels, box))
@@ -85,8 +88,8 @@ def evaluate_embedder(
     """Top-1 and top-5 of the true boxes of each set, as plain JSON.
 
     vectors_only: the boxes whose brand the drawings hold, against four views of every drawing. photos: all boxes, against
-    `per_brand` crops of each brand of `train.jsonl` beside the set (brands that are not in it: of the set's other pictures), mean
-    of `draws` random choices. Raises DatasetError (missing, bad_label).
+    `per_brand` crops of each brand of `train.jsonl` beside the set (of the set's other pictures for brands that are not in it,
+    and where there is no such file), mean of `draws` random choices. Raises DatasetError (missing, bad_label).
     """
     vectors, keys = embed_drawings(embedder, drawings)
     found: dict[str, Any] = {
@@ -105,7 +108,8 @@ def evaluate_embedder(
             key: f"{int((ranks[queries.keys[inside] == key] == 1).sum())}/{int((queries.keys == key).sum())}"
             for key in np.unique(queries.keys[inside]).tolist()
         }
-        references = embed_boxes(embedder, truth.with_name("train.jsonl"))
+        train = truth.with_name("train.jsonl")
+        references = embed_boxes(embedder, train) if train.is_file() else queries.none()
         found["sets"][f"{truth.parent.name}/{truth.stem}"] = {
             "boxes": len(queries.keys),
             "boxes_held": int(inside.sum()),

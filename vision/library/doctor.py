@@ -18,6 +18,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 
 from vision.library.by_name import reading_key
+from vision.library.likelihood import LOOK_ALIKES
 from vision.library.names import fold, is_kin
 from vision.library.search import SLACK
 from vision.values import Embeddings
@@ -522,13 +523,9 @@ def similar_names(brands: Sequence[Brand], letters: int) -> tuple[NamePair, ...]
     return tuple(sorted(found.values(), key=lambda p: (p.why != "looks the same", fold(p.brand), fold(p.other_brand))))
 
 
-# Letters and digits that stand for each other in print and in leet spelling.
-_LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b"})
-
-
 def _looks(name: str) -> str:
-    """A name by how it looks: digits that look like a letter are that letter, "rn" is "m", "vv" is "w"."""
-    return reading_key(name).translate(_LOOKS).replace("rn", "m").replace("vv", "w")
+    """A name by how it looks: digits that the reader takes for a letter are that letter, "rn" is "m", "vv" is "w"."""
+    return reading_key(name).translate(LOOK_ALIKES).replace("rn", "m").replace("vv", "w")
 
 
 def _alarms(wins: Iterable[Win], limits: Limits) -> tuple[Alarm, ...]:

@@ -168,8 +168,18 @@ class LibraryReader:
         return self.search_embeddings(self.embedder.embed_images(pixels), k)
 
     def search_text(self, text: str, k: int = 5) -> list[Match]:
-        """The k brands whose pictures are most like a text ("white swoosh on red"), best first."""
-        return self.search_embeddings(self.embedder.embed_texts([text]), k)[0]
+        """The brand that a text names, and then those whose pictures are most like it, best first.
+
+        The text part learned names, of which it knows those of its training, and no descriptions. Brands without pictures are not
+        found (`brand(name)` finds them). Raises UsageError (bad_option) for k under 1.
+        """
+        embeddings = self.embedder.embed_texts([text])
+        near = self.search_embeddings(embeddings, k)[0]
+        named = self._view.by_name.get(fold(text))
+        first = None if named is None else self.nearest_of(embeddings, [[named.name]])[0][0]
+        if first is None:
+            return near
+        return [first, *(match for match in near if match.brand != first.brand)][:k]
 
     def match_names(self, lines_of_crops: Sequence[Sequence[TextLine]], k: int = 5) -> list[list[NameMatch]]:
         """For each crop's lines of text the k brands whose names fit best what was read, as `NameIndex.match` gives them."""

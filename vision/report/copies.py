@@ -39,7 +39,7 @@ def evidence(picture: Picture, source: Picture, claim: CopyClaim) -> Image.Image
     inside = _rectangle(claim.box or (0.0, 0.0, float(picture.width), float(picture.height)))
     here, there = _shown(picture), _shown(source)
     here_scale, there_scale = _scale(picture, here), _scale(source, there)
-    if getattr(claim, "transform", None) is None:
+    if claim.transform is None:
         shared_here, shared_there = inside, _mapped(onto, inside)
     else:
         # what of the source lies in this picture, seen from both
@@ -52,9 +52,8 @@ def evidence(picture: Picture, source: Picture, claim: CopyClaim) -> Image.Image
         (_laid(here, there, warp), ["the first laid onto the second, block by block"]),
     ]
     told = f"{claim.kind}, probability {percent(claim.probability)}"
-    coverage = getattr(claim, "coverage", None)
-    if coverage is not None:
-        told += f", {percent(coverage)} of the source"
+    if claim.coverage is not None:
+        told += f", {percent(claim.coverage)} of the source"
     panels[0][1].append(told)
     panels[1][1].append(", ".join(part for part in (claim.owner, claim.first_seen) if part))
     return _sheet(panels)
@@ -62,9 +61,8 @@ def evidence(picture: Picture, source: Picture, claim: CopyClaim) -> Image.Image
 
 def matrix(picture: Picture, source: Picture, claim: CopyClaim) -> Matrix:
     """(3, 3): full-scale pixels of the picture to those of the source; read from the claim's kind where it has no transform."""
-    transform = getattr(claim, "transform", None)
-    if transform is not None:
-        return np.asarray(transform, dtype=np.float64).reshape(3, 3)
+    if claim.transform is not None:
+        return np.asarray(claim.transform, dtype=np.float64).reshape(3, 3)
     here = _rectangle(claim.box or (0.0, 0.0, float(picture.width), float(picture.height)))
     there = _rectangle(claim.source_box or (0.0, 0.0, float(source.width), float(source.height)))
     words = claim.kind.split("+")

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 TOP_BRANDS = 20
 
 
-def summarise(rows: Iterable[Result], *, seconds: float | None = None, top: int = TOP_BRANDS) -> dict[str, Any]:
+def summarise(
+    rows: Iterable[Result], *, seconds: float | None = None, earlier: int = 0, top: int = TOP_BRANDS
+) -> dict[str, Any]:
     """Count rows as they stream by, in memory that grows with the number of brands only. Plain JSON types.
 
     pictures = ok + failed; findings by kind and verdict; the `top` brands by findings (then by name) with the number of
-    pictures that show them; copies; parts that were missing. seconds: how long the scan took; `rate` is null without it.
+    pictures that show them; copies; parts that were missing. seconds: how long the scan took, since it was resumed; `rate` is
+    null without it. earlier: rows that were there before.
     """
     pictures = failed = with_findings = with_known = with_copies = claims = 0
     failures: Counter[str] = Counter()
@@ -63,7 +66,7 @@ def summarise(rows: Iterable[Result], *, seconds: float | None = None, top: int 
         "copy_kinds": _ranked(copy_kinds),
         "degraded": _ranked(degraded),
         "seconds": None if seconds is None else round(seconds, 1),
-        "rate": round(pictures / seconds, 2) if seconds else None,
+        "rate": round((pictures - earlier) / seconds, 2) if seconds else None,
     }
 
 

@@ -56,7 +56,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     """
     if resume:
         log.info("a calibration takes minutes and keeps no checkpoints: starting again")
-    embedder, reader = Embedder.load(), TextReader.load()
+    embedder, reader = Embedder.load(config.get("embedder")), TextReader.load()
     named = config.get("library")
     library = Library.open(named, embedder=embedder) if named else Library.default(embedder=embedder)
     # as in a scan

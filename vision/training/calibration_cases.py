@@ -21,6 +21,7 @@ from vision.datasets.labelled import LabelledPicture, brands_of, kin_keys
 from vision.detect import Detector
 from vision.errors import DatasetError, PictureError
 from vision.images import read_picture
+from vision.images.find import find_inputs
 from vision.library import Library
 from vision.library.names import canonical, fold
 from vision.recognise import MOST_NAMES, NEIGHBORS, Place, Recogniser, Sighting, crop_of, looked_at, places_of
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 # A box is its truth's when they overlap this much, and on no logo at all below the other bar; between them nobody knows.
 SAME, ELSEWHERE = 0.5, 0.1
 LEAST_WHOLE = 48.0  # shorter side, in pixels, of a logo that is taken for a picture of its own
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
 # More names than a verdict weighs: some of them are not in the smaller libraries.
 _NAMES = 25
 
@@ -83,7 +83,7 @@ class Gatherer:
             except PictureError as error:  # one of thousands, perhaps hours into the job
                 log.warning("left out: %s", error)
                 continue
-            scale = np.array([picture.width / labelled.width, picture.height / labelled.height] * 2, dtype=np.float32)
+            scale = labelled.scale_to(picture.width, picture.height)
             truth = {
                 kind: [b for b in labelled.boxes if b.kind == kind and not b.ignore] for kind in ("logo", "product")
             }
@@ -188,7 +188,7 @@ def _on_no_logo(box: npt.NDArray[np.float32], boxes: npt.NDArray[np.float32]) ->
 
 
 def brand_free_photos(sources: Sequence[str], left_out: Sequence[str], every: int) -> list[Path]:
-    """Each `every`-th picture of the folders, in the order of their names, without those named in `left_out`.
+    """Each `every`-th picture of the folders and what is below, in the order of their paths, without those named in `left_out`.
 
     Raises DatasetError (missing) for no folder, and for one without pictures.
     """
@@ -196,8 +196,8 @@ def brand_free_photos(sources: Sequence[str], left_out: Sequence[str], every: in
     for source in sources:
         if not Path(source).is_dir():
             raise DatasetError("missing", "there is no such folder", path=source)
-        names = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _PICTURES)
-        if not names:
+        files = [found.file for found in find_inputs([source]) if found.file is not None]
+        if not files:
             raise DatasetError("missing", "no pictures in this folder", path=source)
-        photos += [p for p in names[::every] if p.name not in set(left_out)]
+        photos += [file for file in files[::every] if file.name not in set(left_out)]
     return photos

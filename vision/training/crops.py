@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.embed.contract import stretch
+from vision.recognise import CROP_PADDING
 from vision.values import Pixels
 
 Rgba = npt.NDArray[np.uint8]
@@ -23,7 +24,6 @@ Floats = npt.NDArray[np.float32]
 # Longest side of a drawn logo in pixels, or the embedder's if that is larger. Boxes of real photographs have a median near 60;
 # under 18 nothing is legible.
 SMALLEST, LARGEST = 18, 128
-PADDING = 0.075  # the share of a box's side that is added on each side, here and in scans: boxes are rarely exact
 SPARE = 0.35  # the surroundings kept around a real box, so that loose boxes and turned crops find pixels
 
 
@@ -87,7 +87,7 @@ def vary_crop(
     inner_w, inner_h = wide / (1 + 2 * SPARE), high / (1 + 2 * SPARE)
     # a detector's sides lie mostly within 5 % of the mark's, but not always
     spread = 0.05 if rng.random() < 0.75 else 0.11
-    pads = (PADDING + rng.normal(0, spread, 4)).clip(-0.2, SPARE)
+    pads = (CROP_PADDING + rng.normal(0, spread, 4)).clip(-0.2, SPARE)
     left, right = SPARE * inner_w - inner_w * pads[0], SPARE * inner_w - inner_w * pads[1]
     top, bottom = SPARE * inner_h - inner_h * pads[2], SPARE * inner_h - inner_h * pads[3]
     corners = np.array(
@@ -125,9 +125,9 @@ def vary_crop(
 
 
 def plain_crop(crop: Pixels, size: int) -> Pixels:
-    """A real crop with its surroundings as a scan cuts it: the box with `PADDING` around, (size, size, 3) uint8."""
+    """A real crop with its surroundings as a scan cuts it: the box with `CROP_PADDING` around, (size, size, 3) uint8."""
     high, wide = crop.shape[:2]
-    cut = (SPARE - PADDING) / (1 + 2 * SPARE)
+    cut = (SPARE - CROP_PADDING) / (1 + 2 * SPARE)
     x, y = round(wide * cut), round(high * cut)
     return stretch(np.ascontiguousarray(crop[y : high - y, x : wide - x]), size)
 
@@ -236,7 +236,7 @@ def _place(width: int, height: int, rng: np.random.Generator) -> tuple[npt.NDArr
     moved += rng.normal(0, 0.045, (4, 2)).astype(np.float32) * np.ptp(moved, axis=0)
     low, extent = moved.min(0), np.ptp(moved, axis=0)
     spread = 0.05 if rng.random() < 0.8 else 0.11
-    pads = np.array([PADDING + rng.normal(0, spread) for _ in range(4)], np.float32).clip(-0.12, 0.35)
+    pads = np.array([CROP_PADDING + rng.normal(0, spread) for _ in range(4)], np.float32).clip(-0.12, 0.35)
     left, top = low[0] - pads[0] * extent[0], low[1] - pads[1] * extent[1]
     wide = max(4, round(float(extent[0] * (1 + pads[0] + pads[2]))))
     high = max(4, round(float(extent[1] * (1 + pads[1] + pads[3]))))

@@ -712,15 +712,18 @@ def _real_crops(
             if not named:
                 continue
             pixels = read_picture(picture.path).pixels
+            scale = picture.scale_to(pixels.shape[1], pixels.shape[0])
             number += 1
             for box in named:
                 name = canonical(str(box.brand))
                 names.setdefault(fold(name), name)
                 photos = crops.setdefault((fold(name), box.kind), Photos(-1))
-                photos.crops.append(cut_with_spare(pixels, box.box))
+                photos.crops.append(cut_with_spare(pixels, (np.array(box.box) * scale).tolist()))
                 photos.pictures.append(number)
             if picture.looked_at:
-                data.patches += random_patches(pixels, 1, rng, [b.box for b in picture.boxes])
+                data.patches += random_patches(
+                    pixels, 1, rng, [(np.array(b.box) * scale).tolist() for b in picture.boxes]
+                )
     return crops, names
 
 

@@ -23,6 +23,7 @@ from vision.library.name_files import read_names as read_brand_names
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.pictures import THUMBNAIL_SIDE, encode_thumbnail
 from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
+from vision.recognise import CROP_PADDING
 from vision.values import Embeddings, Pixels
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
-# Crops are taken with this margin, as a scan takes them (`vision.recognise.CROP_PADDING`).
-_PADDING = 0.075
 # Crops nearer than this to a patch of background are no references.
 _BACKGROUND = 0.85
 
@@ -215,7 +214,8 @@ def brand_crops(
         return []
     pixels = read_picture(picture.path).pixels
     height, width = pixels.shape[:2]
-    padded = geometry.pad(np.array([box.box for box in wanted], dtype=np.float32), _PADDING, width, height)
+    boxes = np.array([box.box for box in wanted], dtype=np.float32) * picture.scale_to(width, height)
+    padded = geometry.pad(boxes, CROP_PADDING, width, height)
     return [(str(box.brand), geometry.crop(pixels, place)) for box, place in zip(wanted, padded, strict=True)]
 
 
@@ -224,7 +224,7 @@ def with_padding(view: Pixels) -> Pixels:
 
     It helps where a brand has drawings only, and costs nothing where it has photo references.
     """
-    high, wide = (round(side * _PADDING) for side in view.shape[:2])
+    high, wide = (round(side * CROP_PADDING) for side in view.shape[:2])
     padded = np.empty((view.shape[0] + 2 * high, view.shape[1] + 2 * wide, 3), dtype=np.uint8)
     padded[:] = view[0, 0]
     padded[high : high + view.shape[0], wide : wide + view.shape[1]] = view

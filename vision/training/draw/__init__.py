@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from vision.errors import UsageError
 from vision.training.draw.piece import CutOut, Ink
 from vision.training.draw.scene import INGREDIENTS, Scene, Stock, draw_scene
 from vision.training.draw.stock import (
@@ -40,9 +41,14 @@ __all__ = [
 
 
 def draw_set(recipe: dict[str, Any], n: int, seed: int, out: Path) -> None:
-    """Draw n pictures into `out/images/`, their truth as `truth.jsonl` (the format of labelled sets) and `contact_sheet.jpg`."""
+    """Draw n pictures into `out/images/`, their truth as `truth.jsonl` (the format of labelled sets) and `contact_sheet.jpg`.
+
+    Raises UsageError (bad_option) when `out` holds something.
+    """
     from vision.report.sheet import contact_sheet
 
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError("bad_option", "this is no empty folder", path=str(out), hint="another --out")
     stock = load_stock(recipe)
     (out / "images").mkdir(parents=True, exist_ok=True)
     rows, shown = [], []
