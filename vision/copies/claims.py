@@ -40,6 +40,9 @@ LEAST_MIDDLE = 0.35
 # Places of detail under which a picture is taken for a flat drawing; the share that has to agree then, and how well: copies of
 # drawn marks reach 1.0 and .99, different marks on the same page .95 and .95.
 LEAST_DETAIL, FLAT_AGREES = 8, 0.97
+# Share of the places of a small part that have to show detail: of flat drawings an eighth to a third does, of photographs nearly
+# all. The logo cut out of one drawing of a mark is in all the others.
+LEAST_DETAILED = 0.5
 # Pixels of a picture of 320 by which places miss the map in no copy: of 15,022 claimed of training pictures none was off by more.
 # Two lines of small type can be laid on each other so.
 MOST_OFF = 3.0
@@ -183,9 +186,19 @@ def probability_of(evidence: Evidence) -> float:
     """
     if ruled_out(evidence):
         return 0.0
-    if evidence.here < WHOLE:
-        return _fitted(evidence)
-    return max(_fitted(evidence), _fitted(replace(evidence, here=evidence.there, there=evidence.here)))
+    return max(_fitted(evidence), _fitted_as_inset(evidence))
+
+
+def is_small_crop(evidence: Evidence) -> bool:
+    """Whether a claim stands only when it is asked the other way round: the picture is a small part of its source."""
+    return _fitted(evidence) < bar() <= _fitted_as_inset(evidence)
+
+
+def _fitted_as_inset(evidence: Evidence) -> float:
+    """The probability that the source is the picture with something around it; 0 where it is not all there, or a flat drawing."""
+    if evidence.here < WHOLE or evidence.detail < LEAST_DETAILED * evidence.support:
+        return 0.0
+    return _fitted(replace(evidence, here=evidence.there, there=evidence.here))
 
 
 def _fitted(evidence: Evidence) -> float:

@@ -318,12 +318,14 @@ def only_logos(query: CopyDescription, reference: Reference, examined: verify.Ex
     """Whether the same logo is all that a part of a picture and a reference share, and the one is not the other's own drawing.
 
     boxes: (n, 4) xyxy pixels of the query at full scale. Two photos of one sign, or a sign and its drawing, agree in all
-    of it, but not as well as the same pixels do.
+    of it, but not as well as the same pixels do. A box of nearly all of a picture is no logo on something, but where the picture
+    is a small part of the reference it may be one that was cut out of another photo.
     """
     if examined.whole or claims.all_agrees(examined.evidence) or not len(boxes):
         return False
     scale = np.tile((query.local.width / query.width, query.local.height / query.height), 2)
     large = geometry.area(boxes) > LARGE_LOGO * query.width * query.height
+    large &= not claims.is_small_crop(examined.evidence)
     windows, share = verify.agrees_outside(examined, reference, boxes[~large] * scale.astype(np.float32))
     return windows < LEAST_OUTSIDE or share < BY_CHANCE
 
