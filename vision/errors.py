@@ -63,7 +63,7 @@ class PictureError(VisionError):
 class LibraryError(VisionError):
     """A brand library or copy index is missing, damaged, in use, or made by something else."""
 
-    codes = frozenset({"missing", "damaged", "other_embedder", "locked", "newer_version", "read_only"})
+    codes = frozenset({"missing", "damaged", "other_embedder", "locked", "newer_version", "read_only", "not_readable"})
 
 
 class WeightsError(VisionError):

@@ -59,3 +59,8 @@ def locked(folder: Path, seconds: float, what: str) -> Iterator[None]:
         raise LibraryError("read_only", f"cannot be written to: {error.strerror}", path=str(folder)) from None
     finally:
         lock.release()
+
+
+def not_readable(path: Path, error: OSError) -> LibraryError:
+    """The error for a file that is there and may not be read: nothing of it is damaged."""
+    return LibraryError("not_readable", f"cannot be read: {error.strerror}", path=str(path), hint="check its rights")

@@ -12,9 +12,11 @@ import pytest
 from copy_scenes import page, saved, scene, textured, turned
 
 from vision.copies import CopyIndex, Entry, decisions, described, store, words
+from vision.copies.flood import FLOODED
 from vision.copies.grouping import group_index
 from vision.copies.store import CORE
 from vision.errors import LibraryError, PictureError, UsageError
+from vision.values import Result
 
 WHEN = "2026-01-05T10:00:00Z"
 
@@ -604,3 +606,60 @@ def test_two_processes_add_while_one_reads(path):
     assert [writer.returncode for writer in writers] == [0, 0]
     reader.refresh()
     assert sorted(map(int, ids(reader))) == [*range(6), *range(100, 106)]
+
+
+def test_the_guard_of_a_scan_that_goes_on_knows_the_rows_that_are_there(filled, path):
+    (claim, *_) = filled.search(saved(scene(1), "JPEG", quality=60))
+    other = CopyIndex.open(path)
+    for number in range(FLOODED - 1):
+        row = Result(f"{number}.jpg", f"{number:064x}", 9, 9, "ok", copies=(claim,))
+        other.remember(row)
+    assert other.quarantined == []
+    assert claim.source not in [c.source for c in other.search(saved(scene(1), "JPEG", quality=61))]
+    assert other.quarantined == [claim.source]
+
+
+def test_metadata_is_kept_with_a_picture(path):
+    index = CopyIndex.create(path)
+    index.add(scene(1), id="a", time=WHEN, metadata={"listing": "17", "title": "Mug"})
+    index.add(scene(2), id="b", time=WHEN)
+    again = CopyIndex.open(path)
+    assert [dict(entry.metadata) for entry in again] == [{"listing": "17", "title": "Mug"}, {}]
+    assert again.get("a").metadata == {"listing": "17", "title": "Mug"}
+    assert again.get("c") is None
+    assert again.get("b") == next(entry for entry in again.entries(features=False) if entry.id == "b")
+    merged = CopyIndex.create(path.with_name("merged"))
+    merged.merge(again)
+    assert merged.get("a").to_dict() == again.get("a").to_dict()
+
+
+def test_many_are_forgotten_in_one_step(filled, path):
+    before = ids(filled)
+    assert filled.delete_all([before[0], "nobody", before[2]]) == {before[0], before[2]}
+    assert ids(CopyIndex.open(path)) == [id_ for id_ in before if id_ not in (before[0], before[2])]
+
+
+def test_an_index_that_another_program_is_just_making_is_joined(path):
+    path.mkdir()
+    (path / ".copies.json.17.18.new").touch()
+    (path / ".lock").touch()
+    assert store.is_new(path)
+    index = CopyIndex.create(path)
+    index.add(scene(1), id="a", time=WHEN)
+    assert not store.is_new(path)
+    assert ids(CopyIndex.open(path)) == ["a"]
+
+
+def test_a_person_who_confirms_says_nothing_of_regions(filled, path):
+    decide(path, "confirmed", scene(1), page(1))
+    filled.refresh()
+    (claim,) = [c for c in filled.search(page(1)) if c.kind == "confirmed"]
+    assert (claim.box, claim.source_box, claim.transform, claim.coverage) == (None, None, None, None)
+    with pytest.raises(UsageError, match="limit"):
+        filled.search(page(1), limit=0)
+
+
+def test_the_same_bytes_lie_where_they_are(filled):
+    (claim, *_) = filled.search(scene(1))
+    assert (claim.kind, claim.distance, claim.coverage) == ("same", 0, 1.0)
+    assert claim.transform == (1, 0, 0, 0, 1, 0, 0, 0, 1)

@@ -48,9 +48,9 @@ def action(
 def opened(path: Path) -> CopyIndex:
     """The index of a folder; a new one where there is no such folder, or an empty one."""
     from vision.copies import CopyIndex
+    from vision.copies.store import is_new
 
-    is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    return CopyIndex.create(path) if is_new else CopyIndex.open(path)
+    return CopyIndex.create(path) if is_new(path) else CopyIndex.open(path)
 
 
 def described(

@@ -188,7 +188,8 @@ def _alone(args: argparse.Namespace) -> Iterator[None]:
 
 
 def _holds_something(out: Path) -> bool:
-    return any(path.name != LOCK for path in out.iterdir())
+    """Whether anything is there beside the lock and what a scan leaves that was killed as it began."""
+    return any(path.name != LOCK and not path.name.startswith(".scan.json.") for path in out.iterdir())
 
 
 @contextmanager
@@ -233,9 +234,9 @@ def _scan(args: argparse.Namespace, scanner: Scanner, inputs: list[str]) -> int:
     finder = Finder(inputs, leave_out=_own(args))
     items = _items(finder)
     done, seen = _take_up(args, scanner, rows_path, record, items) if args.resume else (0, None)
+    _write_json(args.out / "scan.json", record)  # first: with it alone a scan can be gone on with
     if seen is None:
         seen = _seen(args, scanner)
-    _write_json(args.out / "scan.json", record)
     interrupted, complete = False, False
     began = time.monotonic()
     try:
@@ -364,6 +365,8 @@ def _take_up(
     missing = _Drawings(args, scanner)
     with missing:
         for number, result in enumerate(read_rows(rows_path)):
+            if scanner.copies is not None:
+                scanner.copies.remember(result)
             item = next(items, None)
             if item is None or item.path != result.path:
                 raise UsageError(

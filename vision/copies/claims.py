@@ -62,6 +62,11 @@ _HALF = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 TILTED = 0.02
 
 
+def is_identical(claim: CopyClaim) -> bool:
+    """Whether a claim rests on the same bytes: nothing else is as sure."""
+    return claim.transform == _UNMOVED and claim.probability >= _calibration()["probability"]["identical"]
+
+
 def check_limit(limit: int | None) -> None:
     """Raises UsageError (bad_option) for a number of claims under 1."""
     if limit is not None and limit < 1:

@@ -143,15 +143,17 @@ class Entries:
         hits: dict[int, Hit] = {}
         nearest = list(dict.fromkeys([*by_hash, *list(orientations)[:MOST_NEAR]]))
         if limit is not None:
-            # of a picture that an index holds a thousand times the first few are enough, and the earliest
-            nearest = list(dict.fromkeys([*nearest[: 2 * limit + MOST_NEAR], *([min(nearest)] if nearest else [])]))
+            # of a picture that an index holds a thousand times the first few are enough, and the one added first
+            nearest = list(
+                dict.fromkeys([*nearest[:1], *([min(nearest)] if nearest else []), *nearest[: 2 * limit + MOST_NEAR]])
+            )
+        enough = len(self) if limit is None else limit + MOST_NEAR
         for number in nearest:
             hit, _ = self._hit(query, number, orientations[number], by_hash.get(number), logos)
             if hit is not None:
                 hits[number] = hit
-                if crowd is not None and claims.within(hits.values(), radius) >= crowd:
+                if len(hits) >= enough or (crowd is not None and claims.within(hits.values(), radius) >= crowd):
                     return claims.ordered(list(hits.values()), limit)
-        enough = len(self) if limit is None else limit + MOST_NEAR
         if len(hits) < enough:
             every_one = [[number] for number in range(len(self))] if every else self._by_words(query, alive)
             self._look_through([list(hits), *every_one], query, hits, set(nearest), enough, alive, logos)

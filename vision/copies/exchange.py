@@ -60,7 +60,7 @@ _HASH = (
 _TYPE = ("signaltype", "hashtype", "indicatortype", "algorithm", "type")
 _ID = ("id", "indicatorid", "descriptorid", "filepath", "filename", "file", "path", "name")
 _TIME = ("time", "creationtime", "createtime", "addedon", "timestamp", "lastupdated", "lastmodtimestamp")
-_OWNER = ("owner", "source", "member", "collab", "ownerid", "memberid")
+_OWNER = ("owner", "source", "member", "ownerid", "memberid")
 _QUALITY = ("quality", "pdqquality")
 _WITHDRAWN = ("shoulddelete", "deleted")
 _PDQ_TYPES = frozenset({"pdq", "hashpdq", "imagepdq", "pdqhash"})
@@ -156,7 +156,7 @@ def _write_json(entries: Iterable[Entry], file: TextIO, collection: str) -> int:
             "quality": entry.fingerprint.quality,
             "sha256": entry.sha256,
         }
-        row |= {} if entry.owner is None else {"owner": {"name": entry.owner}}
+        row["owner"] = None if entry.owner is None else {"name": entry.owner}
         file.write(("\n" if count == 1 else ",\n") + json.dumps(row))
     file.write('\n], "paging": {}}\n')
     return count
@@ -247,7 +247,7 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[int, Record | _Refused]]:
     delimiter, first = ",", True
     for number, text in _logical(lines):
         line = text.strip("\r\n")
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or (header is None and line.startswith("#")):  # in a table # may begin a name
             continue
         try:
             if header is not None:
@@ -324,11 +324,16 @@ def _entry(record: Record, name: str, owner: str | None, now: datetime, taken: d
     id_ = str(value(_ID) or pdq)
     if taken.setdefault(id_, pdq) != pdq:  # two hashes of one id are both kept
         id_ = f"{id_}#{pdq[:16]}"
+    said = value(_OWNER)
+    if (
+        said is None and owner is None and "owner" not in map(_plain, record)
+    ):  # a list that knows no owners: its own name
+        said = known.get("collab")
     digest = str(known.get("sha256", "")).lower()
     whole = len(digest) == 64 and _hexadecimal(digest)
     return Entry(
         id=f"{name}/{id_}" if name else id_,
-        owner=str(value(_OWNER)) if value(_OWNER) is not None else owner,
+        owner=owner if said is None else str(said),
         time=_moment(value(_TIME), now).strftime("%Y-%m-%dT%H:%M:%SZ"),
         width=0,
         height=0,

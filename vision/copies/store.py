@@ -42,10 +42,10 @@ from vision.copies.hashes import turned_hashes
 from vision.copies.local import Reference, encoder_checksum, no_features
 from vision.copies.logos import logo_boxes
 from vision.errors import LibraryError, UsageError
-from vision.files import locked, write_atomically
+from vision.files import LOCK, locked, not_readable, write_atomically
 from vision.geometry import Boxes
 from vision.images import read_picture
-from vision.values import CopyClaim, Fingerprint
+from vision.values import CopyClaim, Fingerprint, Result
 
 SCHEMA = "vision.copies/2"
 POINTER = "copies.json"
@@ -216,14 +216,19 @@ class CopyIndex:
 
     @classmethod
     def create(cls, path: str | Path) -> CopyIndex:
-        """A new, empty index in a folder that is not there or empty. Raises UsageError (bad_option) for any other."""
+        """A new, empty index in a folder that is not there or empty.
+
+        Raises UsageError (bad_option) for any other, LibraryError (locked, read_only).
+        """
         path = Path(path)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not is_new(path):
             raise UsageError(
                 "bad_option", "this is no empty folder", path=str(path), hint="open it, or name another one"
             )
         path.mkdir(parents=True, exist_ok=True)
-        _write_pointer(path, [])
+        with locked(path, LOCK_SECONDS, "index"):
+            if not (path / POINTER).exists():  # another program may have been quicker
+                _write_pointer(path, [])
         return cls.open(path)
 
     @classmethod
@@ -353,6 +358,12 @@ class CopyIndex:
         inexact = [claim.source for claim, hit in zip(made, hits, strict=True) if not hit.identical]
         passed = self._guard.pass_on(description.sha256, inexact)
         return [c for c, hit in zip(made, hits, strict=True) if hit.identical or c.source in passed]
+
+    def remember(self, result: Result) -> None:
+        """Count the claims on this index in a row of a scan that is gone on with, as `claims_of` did when it was made."""
+        if result.sha256 is not None:
+            ours = (claim for claim in result.copies if claim.index == self.name and not claims.is_identical(claim))
+            self._guard.pass_on(result.sha256, [claim.source for claim in ours])
 
     @property
     def quarantined(self) -> list[str]:
@@ -698,6 +709,13 @@ def described(image: Any, *, close: bool = False) -> CopyDescription:
     return describe(read_picture(image, reduce_to=DECODE_SIDE), close=close)
 
 
+def is_new(path: Path) -> bool:
+    """Whether an index can be made in a folder: not there, or empty but for what a program left that was just making one."""
+    if not path.exists():
+        return True
+    return path.is_dir() and all(p.name == LOCK or p.name.startswith(f".{POINTER}.") for p in path.iterdir())
+
+
 def _hashing() -> str:
     return f"{HASHING}/{encoder_checksum()[:12]}"
 
@@ -736,6 +754,8 @@ def _read_pointer(path: Path) -> list[_Segment]:
                 hint="make a new index from the pictures: vision copies add FOLDER --index DIR",
             )
         return [_Segment(**segment) for segment in found["segments"]]
+    except PermissionError as error:
+        raise not_readable(pointer, error) from None
     except (FileNotFoundError, NotADirectoryError):
         raise LibraryError(
             "missing",
@@ -758,11 +778,8 @@ def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, T
     rows_path, text_path, local_path = (path / f"{segment.name}.{part}" for part in PARTS)
     if segment.rows < known.rows or segment.text_bytes < known.text_bytes:
         raise _damaged(rows_path, "it has become shorter")
-    try:
-        rows = _mapped(rows_path, ROW, segment.rows)
-        text, local = _mapped(text_path, BYTE, segment.text_bytes), _mapped(local_path, BYTE, segment.local_bytes)
-    except (OSError, ValueError) as error:
-        raise _damaged(rows_path, f"cannot be read: {error}") from None
+    rows = _mapped(rows_path, ROW, segment.rows)
+    text, local = _mapped(text_path, BYTE, segment.text_bytes), _mapped(local_path, BYTE, segment.local_bytes)
     whole = (
         zlib.crc32(rows[known.rows :].tobytes(), known.rows_crc) == segment.rows_crc
         and zlib.crc32(text[known.text_bytes :].tobytes(), known.text_crc) == segment.text_crc
@@ -773,7 +790,14 @@ def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, T
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], size: int) -> npt.NDArray[Any]:
-    return np.memmap(path, dtype=dtype, mode="r", shape=(size,)) if size else np.zeros(0, dtype=dtype)
+    if not size:
+        return np.zeros(0, dtype=dtype)
+    try:
+        return np.memmap(path, dtype=dtype, mode="r", shape=(size,))
+    except PermissionError as error:
+        raise not_readable(path, error) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"cannot be read: {error}") from None
 
 
 def _append(path: Path, end: int, data: bytes) -> None:

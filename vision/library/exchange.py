@@ -234,7 +234,7 @@ def _import(library: Library, brands: Sequence[NewBrand], lists: dict[str, list[
         return state
 
     library.change(edit, message)
-    fresh = sum(b.id not in known for b in library.state.brands)
+    fresh = sum(b.id not in known and not b.negative for b in library.state.brands)
     return Imported(tuple(added), fresh, sum(held), tuple(faults))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import LibraryError, UsageError
+from vision.files import not_readable
 from vision.library import schema1, segments
 from vision.library.history import Change, compare
 from vision.library.names import storable
@@ -62,6 +63,8 @@ def read_pointer(folder: Path) -> tuple[dict[str, Any], str]:
         text = (folder / POINTER).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise missing(folder) from None
+    except PermissionError as error:
+        raise not_readable(folder / POINTER, error) from None
     except OSError as error:
         raise damaged(folder, f"{POINTER} cannot be read: {error.strerror}") from None
     try:
@@ -163,6 +166,8 @@ def log(folder: Path) -> list[Entry]:
                 found.append(_entry(read_manifest(folder, pointer, number)))
         swept = not found and read_pointer(folder)[1] != digest
         return log(folder) if swept else found
+    except PermissionError as error:
+        raise not_readable(Path(str(error.filename)), error) from None
     except OSError as error:
         raise damaged(folder, f"{error.filename} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.errors import LibraryError
-from vision.files import locked
+from vision.files import locked, not_readable
 from vision.library import manifests, schema1, segments
 from vision.library.manifests import Note
 from vision.library.state import EmbedderRecord, Segment, State
@@ -147,6 +147,8 @@ def _read_parts(folder: Path, pointer: Mapping[str, Any], version: int | None) -
         return replace(state, version=int(manifest["version"]), read_only=bool(manifest["read_only"]), segments=held)
     except FileNotFoundError:
         raise
+    except PermissionError as error:
+        raise not_readable(Path(str(error.filename)), error) from None
     except OSError as error:
         raise manifests.damaged(folder, f"{error.filename} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
