@@ -2,9 +2,9 @@
 
 python benchmarks/copies_crops.py FOLDER|SET.jsonl... [--queries N] [--least SIDE] [--most SIDE]
 
-FOLDER: two windows of each picture, at a random place, whose sides are between `least` and `most` of its own. SET.jsonl: the first two
-labelled boxes of each picture, with 5 % and with 40 % around them: marks cut out of one photograph must not be found in others that
-show the same mark. All pictures are the index; N of the windows are searched as `vision copies search` searches.
+FOLDER: two windows of each picture, at a random place, whose sides are between `least` and `most` of its own. SET.jsonl: the
+first two labelled boxes of each picture, with 5 % and with 40 % around them: marks cut out of one photograph must not be found in
+others that show the same mark. All pictures are the index; N of the windows are searched as `vision copies search` searches.
 """
 
 from __future__ import annotations
@@ -43,14 +43,13 @@ def main() -> None:
     windows: list[tuple[str, float, Picture]] = []
     with tempfile.TemporaryDirectory() as folder:
         index = CopyIndex.create(Path(folder) / "index")
-        for path, boxes in _pictures(args.data, args.most_pictures, random):
+        for path, labelled in _pictures(args.data, args.most_pictures, random):
             picture = read_picture(path, reduce_to=DECODE_SIDE)
             index.add_entries([Entry.of(describe(picture), str(path))])
-            wide, high = picture.width, picture.height
-            if boxes is None:
-                sides = random.uniform(args.least, args.most, (2, 1)) * (wide, high)
-                corners = random.uniform(0, 1, (2, 2)) * ((wide, high) - sides)
-                boxes = np.hstack([corners, corners + sides]).astype(np.float32)
+            size = np.array([picture.width, picture.height])
+            sides = random.uniform(args.least, args.most, (2, 1)) * size
+            corners = random.uniform(0, 1, (2, 2)) * (size - sides)
+            boxes = np.hstack([corners, corners + sides]).astype(np.float32) if labelled is None else labelled
             windows += [(str(path), share, cut) for share, cut in _cut(picture, boxes)]
         chosen = [windows[i] for i in random.permutation(len(windows))[: args.queries]]
         asked, found = Counter[str](), Counter[str]()
