@@ -119,6 +119,31 @@ def test_names_negatives_lists_and_versions_of_a_library_in_and_out(at_hand, mar
     assert answer(library("compact", "--keep", "1"))[0]["versions"] == 1
 
 
+def test_brackets_in_names_and_messages_are_no_markup(at_hand, marks):
+    mine = ("--library", "mine")
+    at_hand("library", "create", "mine")
+    name = "Foo [/bar] [bold]Baz"
+    done = at_hand("library", "add", name, marks / "acme.png", "--alias", "[red]", "--message", "see [/ticket]", *mine)
+    assert done.returncode == 0
+    at_hand("library", "watch", "[list]", "add", name, *mine)
+    for command in (("list",), ("show", name), ("watch",), ("search", marks / "acme.png")):
+        done = at_hand("library", *command, *mine)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert name in done.stdout, command
+    assert "see [/ticket]" in at_hand("library", "log", *mine).stdout
+
+
+def test_a_text_that_is_a_name_finds_its_brand_first(at_hand, marks):
+    mine = ("--library", "mine")
+    at_hand("library", "create", "mine")
+    for name in ("Zeta", "Acme"):
+        at_hand("library", "add", name, marks / f"{name.lower()}.png", "--alias", f"{name} Corp", *mine)
+    for text in ("zeta", "ZETA corp", "Acme"):
+        (row,) = answer(at_hand("library", "search", "--text", text, "--json", *mine))
+        assert row["matches"][0]["brand"] == text.split()[0].title()
+        assert len({match["brand"] for match in row["matches"]}) == 2
+
+
 def test_a_reference_that_is_not_there_is_no_brand(at_hand):
     """`remove channel/5` removed the brand Channel 5."""
 

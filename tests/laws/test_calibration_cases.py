@@ -15,6 +15,7 @@ from vision.library import Library  # noqa: E402
 from vision.recognise import LOOKED_AT, Recogniser  # noqa: E402
 from vision.training.calibration_cases import Gatherer, brand_free_photos  # noqa: E402
 from vision.training.calibration_fit import answer  # noqa: E402
+from vision.training.library import brand_crops  # noqa: E402
 from vision.values import Detections  # noqa: E402
 from vision.verdict import Calibration  # noqa: E402
 from vision.verdict.evidence import FEATURES  # noqa: E402
@@ -125,3 +126,14 @@ def test_a_labelled_picture_that_cannot_be_read_is_left_out(tmp_path):
     cases = list(Gatherer(Everything(), Recogniser(Colours(), library)).labelled(pictures))
     assert {c.stranger for c in cases} == {True, False}
     assert {c.group for c in cases} == {"brand"}
+
+
+def test_boxes_follow_a_file_that_has_another_size_than_its_label(tmp_path):
+    pixels = np.full((200, 400, 3), 255, np.uint8)
+    pixels[100:160, 200:320] = (200, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    box = LabelledBox((100.0, 50.0, 160.0, 80.0), "logo", "Brand")
+    shown = LabelledPicture(tmp_path / "large.png", 200, 100, (box,), "set", True, frozenset({"logo"}))
+    ((name, crop),) = brand_crops(shown)
+    assert name == "Brand"
+    assert (crop[..., 1] == 0).mean() > 0.7

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.values import Candidate, Finding, Reading
-from vision.verdict.marks import join_marks
+from vision.verdict.marks import inside, join_marks
 
 WORD, SYMBOL = (40.0, 10.0, 120.0, 30.0), (10.0, 8.0, 34.0, 32.0)
 
@@ -50,6 +50,18 @@ def test_a_part_of_a_mark_is_told_with_the_whole():
     (one,) = join_marks([badge, word])
     assert (one.box, one.probability, one.text.string) == ((0, 0, 100, 60), 0.95, "ACME")
     assert join_marks([word, badge]) == [one]
+
+
+def test_marks_one_inside_the_other_are_one_finding_whichever_is_surest():
+    part, whole, around = (10.0, 10.0, 30.0, 20.0), (8.0, 8.0, 60.0, 30.0), (0.0, 14.0, 200.0, 60.0)
+    for surest in (part, whole, around):
+        found = [finding(box, probability=0.95 if box == surest else 0.8) for box in (part, whole, around)]
+        for order in (found, found[::-1]):
+            told = join_marks(order)
+            assert not [a for a in told for b in told if a is not b and inside(a.box, b.box)]
+    nested = [(10.0, 10.0, 30.0, 20.0), (8.0, 8.0, 60.0, 30.0), (0.0, 0.0, 200.0, 60.0)]
+    (one,) = join_marks([finding(box, probability=p) for box, p in zip(nested, (0.95, 0.8, 0.9), strict=True)])
+    assert (one.box, one.probability) == (nested[2], 0.95)
 
 
 def test_a_lock_up_with_both_of_its_parts_is_one_finding():

@@ -239,6 +239,15 @@ def test_shares_sum_to_one(values, temperature):
     assert softmax(np.array(values) / temperature).sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("pictures", "rate"), [(100, 0.29), (100, 0.57), (300, 0.41)])
+def test_a_budget_is_as_many_pictures_as_it_says(pictures, rate):
+    highest = [round(0.99 - 0.001 * n, 4) for n in range(pictures)]
+    point = OperatingPoint.from_card(
+        {"least_probability": 0.1, "alarms": {"pictures": pictures, "highest": highest}}, rate
+    )
+    assert sum(p >= point.threshold for p in highest) == round(pictures * rate)
+
+
 CARD = {"least_probability": 0.5, "alarms": {"pictures": 200, "highest": [0.99, 0.9, 0.8, 0.7, 0.3]}}
 
 
