@@ -158,6 +158,19 @@ def test_a_folder_belongs_to_one_scan_at_a_time(run, shop, tmp_path):
     assert not (out / "results.jsonl").exists()
 
 
+def test_a_scan_that_was_killed_as_it_began_can_be_made_again(run, tmp_path):
+    """What it left, half a record, passed for results of another scan."""
+    shutil.copy(SAMPLES / "mug.jpg", tmp_path / "mug.jpg")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".scan.json.17.18.new").write_bytes(b"{")
+    done = run("scan", "mug.jpg", "--out", out, "--no-report", cwd=tmp_path)
+    assert (done.returncode, len(rows_of(out))) == (0, 1)
+    (out / "results.jsonl").unlink()  # killed later: its record is there, and no row
+    done = run("scan", "mug.jpg", "--out", out, "--no-report", "--resume", cwd=tmp_path)
+    assert (done.returncode, len(rows_of(out))) == (0, 1)
+
+
 @pytest.mark.parametrize("record", [b"{", b"[]", b'{"settings": 1}'])
 def test_a_damaged_record_is_no_scan_to_resume(run, shop, tmp_path, record):
     (tmp_path / "scan.json").write_bytes(record)
