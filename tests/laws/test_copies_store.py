@@ -627,6 +627,13 @@ def test_metadata_is_kept_with_a_picture(path):
     assert [dict(entry.metadata) for entry in again] == [{"listing": "17", "title": "Mug"}, {}]
     assert again.get("a").metadata == {"listing": "17", "title": "Mug"}
     assert again.get("c") is None
+    index.add(scene(3), id="c", time=WHEN)
+    again.refresh()
+    assert again.get("c").id == "c"
+    index.delete("c")
+    again.refresh()
+    assert again.get("c") is None
+    assert index.get("c") is None
     assert again.get("b") == next(entry for entry in again.entries(features=False) if entry.id == "b")
     merged = CopyIndex.create(path.with_name("merged"))
     merged.merge(again)

@@ -209,7 +209,7 @@ class CopyIndex:
         self._entries = Entries(self._reference, _words_folder(self.path, names))
         self._places = np.zeros(0, dtype=_PLACE)
         self._alive = np.zeros(0, dtype=np.bool_)
-        self._numbers: dict[str, int] | None = None  # by id, made for the first change
+        self._numbers: tuple[int, dict[str, int]] | None = None  # by id, and of how many rows; made when first needed
         self._by_content: dict[bytes, list[int]] | None = None  # by half a sha256, made for the first decision
         self._decisions = Decisions()
         self._decided: tuple[int, int] | None = None
@@ -475,6 +475,7 @@ class CopyIndex:
                 pending[entry.id] = change.add(entry), entry
             self._commit(change)
             numbers.update((id, place) for id, (place, _) in pending.items())
+            self._numbers = len(self._alive), numbers
         return change.added
 
     def delete(self, id: str) -> bool:
@@ -491,6 +492,7 @@ class CopyIndex:
             self._commit(change)
             for id in gone:
                 del numbers[id]
+            self._numbers = len(self._alive), numbers
         return gone
 
     def merge(self, other: CopyIndex) -> int:
@@ -543,15 +545,15 @@ class CopyIndex:
     def _writing(self) -> Iterator[dict[str, int]]:
         """The lock of the folder, with all that was committed read; the number of each id's row."""
         with locked(self.path, LOCK_SECONDS, "index"):
-            before = len(self._alive)
             self.refresh()
-            yield self._by_id(anew=len(self._alive) != before)
+            yield self._by_id()
 
-    def _by_id(self, *, anew: bool = False) -> dict[str, int]:
+    def _by_id(self) -> dict[str, int]:
         """The number of each id's row."""
-        if anew or self._numbers is None:
-            self._numbers = {self._note(n)["id"]: n for n in map(int, np.flatnonzero(self._alive))}
-        return self._numbers
+        if self._numbers is None or self._numbers[0] != len(self._alive):  # others may have written since
+            found = {self._note(n)["id"]: n for n in map(int, np.flatnonzero(self._alive))}
+            self._numbers = len(self._alive), found
+        return self._numbers[1]
 
     def _commit(self, change: _Change) -> None:
         """Append rows, text and features, sync them, then replace the pointer; and read back what is now there."""
