@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from library_fakes import Colours
 from PIL import Image
 
 from vision.errors import DatasetError, UsageError
-from vision.library.sources import Drawing, by_brand, load_drawings, views
+from vision.library.packages import read_svgs
+from vision.library.sources import Drawing, by_brand, differing, load_drawings, views
 
 ICONS = {
     "acme": {"body": '<rect x="20" y="30" width="60" height="20" fill="#ff0000"/>', "width": 100, "height": 100},
@@ -22,19 +24,100 @@ ICONS = {
 }
 
 
-def package(path, icons):
-    """A tarball laid out like @iconify-json/logos."""
+SQUARE = '<svg viewBox="0 0 24 24" xmlns="http://www.w3.org/2000/svg"><path d="M2 2h9v9h9v9H2z"/></svg>'
+CROSS = '<svg viewBox="0 0 24 24" xmlns="http://www.w3.org/2000/svg"><path d="M9 0h6v9h9v6h-9v9H9v-9H0V9h9z"/></svg>'
+
+
+def tarball(folder, name, files):
+    """A tarball of npm under the name that `npm pack` gives it. files: texts by path inside `package/`. Returns the folder."""
+    with tarfile.open(folder / name, "w:gz") as out:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"package/{path}")
+            entry.size = len(text.encode())
+            out.addfile(entry, io.BytesIO(text.encode()))
+    return folder
+
+
+def package(folder, icons):
+    """A folder with a tarball laid out like @iconify-json/logos."""
     files = {
         "icons.json": {"icons": icons, "width": 10, "height": 10},
         "info.json": {"license": {"spdx": "CC0-1.0"}},
     }
-    with tarfile.open(path, "w:gz") as out:
-        for name, content in files.items():
-            data = json.dumps(content).encode()
-            entry = tarfile.TarInfo(f"package/{name}")
-            entry.size = len(data)
-            out.addfile(entry, io.BytesIO(data))
-    return path
+    return tarball(
+        folder, "iconify-json-logos-1.2.19.tgz", {path: json.dumps(content) for path, content in files.items()}
+    )
+
+
+def rectangle(key="acme", coloured=False, **drawn):
+    """A drawing of two bars on a square."""
+    rgba = np.zeros((40, 40, 4), dtype=np.uint8)
+    rgba[2:12], rgba[28:38] = (200, 0, 0, 255), (0, 0, 200, 255) if coloured else (200, 0, 0, 255)
+    given = {"source": "thesvg", "slug": key} | drawn
+    return Drawing(
+        key.title(), key, given["source"], "CC0-1.0", None if coloured else "#c80000", coloured, rgba, given["slug"]
+    )
+
+
+def test_collections_are_read_under_the_names_of_their_brands(tmp_path):
+    listed = [{"title": "Node.js", "hex": "5FA04E"}, {"title": "Gone", "hex": "000000"}]
+    icons = {"_data/simple-icons.json": json.dumps(listed), "icons/nodedotjs.svg": SQUARE}
+    found = read_svgs("simple-icons-9", tmp_path, tarball(tmp_path, "simple-icons-9.21.0.tgz", icons))
+    assert [(svg.title, svg.slug, svg.colour, svg.licence, svg.svg) for svg in found] == [
+        ("Node.js", "nodedotjs", "#5fa04e", "CC0-1.0", SQUARE)
+    ]
+    renamed = {"_data/simple-icons.json": json.dumps({"icons": listed}), "icons/node-dot-js.svg": SQUARE}
+    found = read_svgs("simple-icons-3", tmp_path, tarball(tmp_path, "simple-icons-3.13.0.tgz", renamed))
+    assert [svg.title for svg in found] == ["Node.js"]
+    cars = {f"optimized/{name}.svg": SQUARE for name in ("MB Icon", "MB Icon Dark", "Kia Logo Horizontal", "Other")}
+    found = read_svgs("cardog", tmp_path, tarball(tmp_path, "cardog-icons-core-1.2.0.tgz", cars))
+    assert [svg.title for svg in found] == ["Kia", "Mercedes-Benz"]
+
+
+def test_modules_of_drawings_are_read_and_not_run(tmp_path):
+    def module(slug, title, licence="CC0-1.0"):
+        lines = (
+            f"export const slug = {json.dumps(slug)};",
+            f"export const title = {json.dumps(title)};",
+            f"export const license = {json.dumps(licence)};",
+            "export const variants = {",
+            f"  default: `{CROSS}`,",
+            r'  "word-mark": `<svg id="\`a\`"/>`',
+            "};",
+            "throw 1;",
+        )
+        return "\n".join(lines)
+
+    modules = {
+        "dist/acme.js": module("acme", 'Acme "A" (legacy)'),
+        "dist/acme-badge.js": module("acme-badge", "Acme"),
+        "dist/paid.js": module("paid", "Paid", "Trademark"),
+        "dist/index.js": "export * from './acme.js';",
+    }
+    found = read_svgs("thesvg", tmp_path, tarball(tmp_path, "thesvg-icons-3.3.8.tgz", modules))
+    assert [(svg.slug, svg.title) for svg in found] == [("acme/default", 'Acme "A"'), ("acme/word-mark", 'Acme "A"')]
+    assert (found[0].svg, found[1].svg) == (CROSS, '<svg id="`a`"/>')
+
+
+def test_only_what_looks_different_is_kept():
+    here = rectangle()
+    wider = replace(here, rgba=np.pad(here.rgba, ((0, 0), (0, 40), (0, 0)), mode="edge"))
+    assert differing([here], [here]) == []
+    assert differing([replace(here, key="other")], [here]) != []
+    assert differing([wider, wider], [here]) == [wider]
+    assert len(differing([rectangle(coloured=True)], [here])) == 1
+
+
+def test_plain_shapes_and_drawings_for_dark_grounds_are_left_out():
+    y, x = np.mgrid[:60, :60]
+    disc = np.zeros((60, 60, 4), dtype=np.uint8)
+    disc[(y - 30) ** 2 + (x - 30) ** 2 < 29**2] = (255, 96, 0, 255)
+    assert differing([replace(rectangle(), rgba=disc)], []) == []
+    lettered = rectangle(coloured=True)
+    lettered.rgba[28:38] = (255, 255, 255, 255)
+    assert differing([lettered], []) == []
+    lettered.rgba[36:38] = (0, 0, 200, 255)
+    assert differing([lettered], []) == [lettered]
 
 
 def one_colour(colour="#ff0000"):
@@ -92,8 +175,8 @@ class TestTinyPackage:
         pytest.importorskip("resvg_py")
 
     def load(self, tmp_path, icons=ICONS):
-        made = package(tmp_path / "logos.tgz", icons)
-        return load_drawings(tmp_path / "cache", sources=["iconify-logos"], longest_side=64, iconify=made)
+        made = package(tmp_path, icons)
+        return load_drawings(tmp_path / "cache", sources=["iconify-logos"], longest_side=64, packages=made)
 
     def test_drawings_are_cropped_to_the_ink_and_named(self, tmp_path):
         found = {d.slug: d for d in self.load(tmp_path)}
@@ -118,22 +201,26 @@ class TestTinyPackage:
         assert len(self.load(tmp_path)) == len(first)
 
     def test_a_file_that_is_no_package_is_refused(self, tmp_path):
-        wrong = tmp_path / "wrong.tgz"
-        wrong.write_bytes(b"nothing")
+        (tmp_path / "iconify-json-logos-1.2.19.tgz").write_bytes(b"nothing")
         with pytest.raises(DatasetError) as caught:
-            load_drawings(tmp_path, sources=["iconify-logos"], iconify=wrong)
+            load_drawings(tmp_path / "cache", sources=["iconify-logos"], packages=tmp_path)
         assert caught.value.code == "bad_label"
         with pytest.raises(DatasetError) as caught:
-            load_drawings(tmp_path, sources=["iconify-logos"], iconify=tmp_path / "gone.tgz")
+            load_drawings(tmp_path / "cache", sources=["iconify-logos"], packages=tmp_path / "gone")
         assert caught.value.code == "missing"
+        with pytest.raises(DatasetError) as caught:
+            load_drawings(
+                tmp_path / "cache", sources=["thesvg"], packages=tarball(tmp_path, "thesvg-icons-3.3.8.tgz", {})
+            )
+        assert caught.value.code == "bad_label"
 
     def test_a_library_is_built_of_drawings_and_crops_and_twice_the_same(self, tmp_path):
         from vision.training.library import build_library
 
-        made = package(tmp_path / "logos.tgz", ICONS)
+        made = package(tmp_path, ICONS)
         config = {"drawings": {"sources": ["iconify-logos"]}, "photos": {"sets": photo_set(tmp_path)}}
         libraries = [
-            build_library(config, tmp_path / name, embedder=Colours(), cache=tmp_path / "cache", iconify=made)
+            build_library(config, tmp_path / name, embedder=Colours(), cache=tmp_path / "cache", packages=made)
             for name in ("one", "two")
         ]
         built = libraries[0]
@@ -151,14 +238,41 @@ class TestTinyPackage:
         with pytest.raises(UsageError):
             build_library({"photos": {"sets": [{"path": "x"}]}}, tmp_path / "three", embedder=Colours())
 
+    def test_further_collections_add_other_artwork_of_brands_that_are_drawn_or_listed(self, tmp_path):
+        from vision.training.library import build_library
+
+        listed = tmp_path / "names.txt"
+        listed.write_text("Borealis | Nordlicht\nCastor\n")
+        package(tmp_path, ICONS)
+        titles = ("Acme", "Nordlicht", "Stranger", "Castor")
+        rows = [{"title": title, "hex": "ff0000"} for title in titles]
+        svgs = {f"icons/{title.lower()}.svg": CROSS for title in titles}
+        tarball(tmp_path, "simple-icons-9.21.0.tgz", {"_data/simple-icons.json": json.dumps(rows)} | svgs)
+        same = {"_data/simple-icons.json": json.dumps(rows[:1]), "icons/acme.svg": CROSS}
+        tarball(tmp_path, "simple-icons-5.24.0.tgz", same)
+        drawings = {
+            "sources": ["iconify-logos"],
+            "more": ["simple-icons-9", "simple-icons-5"],
+            "other_companies": ["Castor"],
+        }
+        config = {"drawings": drawings, "name_lists": [str(listed)]}
+        built = build_library(config, tmp_path / "one", embedder=Colours(), cache=tmp_path / "cache", packages=tmp_path)
+        assert {b.name: len(built.references(b.name)) for b in built.brands()} == {
+            "Acme": 3,
+            "Borealis": 1,
+            "Castor": 0,
+            "Google": 1,
+        }
+        assert built.references("Acme")[2].source == "simple-icons-9/acme"
+
     def test_brands_of_a_list_join_by_name_and_leave_what_others_are_called_alone(self, tmp_path):
         from vision.training.library import build_library
 
         listed = tmp_path / "names.txt"
         listed.write_text("# known by name\nBorealis | Nordlicht | ACME\nacme\nNordlicht\nHewlett-Packard\n")
-        made = package(tmp_path / "logos.tgz", ICONS)
+        made = package(tmp_path, ICONS)
         config = {"drawings": {"sources": ["iconify-logos"]}, "name_lists": [str(listed)]}
-        built = build_library(config, tmp_path / "one", embedder=Colours(), cache=tmp_path / "cache", iconify=made)
+        built = build_library(config, tmp_path / "one", embedder=Colours(), cache=tmp_path / "cache", packages=made)
         assert [b.name for b in built.brands()] == ["Acme", "Borealis", "Google", "HP", "Nordlicht"]
         assert built.brand("Borealis").aliases == ()
         assert built.brand("hewlett packard").name == "HP"
@@ -166,7 +280,7 @@ class TestTinyPackage:
         assert len(built.references("Acme")) == 2
         listed.write_bytes(b"Borealis\n\xff\n")
         with pytest.raises(UsageError) as caught:
-            build_library(config, tmp_path / "two", embedder=Colours(), cache=tmp_path / "cache", iconify=made)
+            build_library(config, tmp_path / "two", embedder=Colours(), cache=tmp_path / "cache", packages=made)
         assert "line 2" in caught.value.message
 
 

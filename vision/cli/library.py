@@ -127,7 +127,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     build.add_argument("--out", type=Path, default=Path("weights/library"), metavar="DIR", help="(weights/library)")
     build.add_argument("--cache", type=Path, metavar="DIR", help="where drawings are kept (the user's cache folder)")
     build.add_argument(
-        "--iconify", type=Path, metavar="FILE.tgz", help="the package @iconify-json/logos, when npm is not there"
+        "--packages",
+        type=Path,
+        metavar="DIR",
+        help="npm packages of the drawings as `npm pack` saves them, instead of npm",
     )
 
     action(
@@ -327,7 +330,7 @@ def run_build(args: argparse.Namespace) -> int:
     shipped = (args.out.parent / "manifest.json").is_file()
     with progress() as tell:
         library = build_library(
-            config, args.out, cache=args.cache, iconify=args.iconify, progress=tell, read_only=shipped
+            config, args.out, cache=args.cache, packages=args.packages, progress=tell, read_only=shipped
         )
     if shipped:  # every file beside a manifest has its sha256 in it
         from vision.weights import write_manifest

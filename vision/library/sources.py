@@ -1,8 +1,7 @@
-"""Clean drawings of logos from two free vector collections, rasterised once and kept in a cache folder.
+"""Clean drawings of logos from free vector collections (`packages`), rasterised once and kept in a cache folder.
 
-simplepycons (PyPI, extra `train`) holds one-colour icons with the brand's colour; @iconify-json/logos (npm) holds coloured logos
-and word marks, read straight from the package tarball. Out come RGBA arrays cropped to the ink, under display names on which the
-two collections agree; `views` lays one on the grounds that a shop would print it on.
+Out come RGBA arrays cropped to the ink, under display names on which the collections agree; `views` lays one on the grounds that
+a shop would print it on, `differing` keeps what a brand's other drawings do not show already.
 """
 
 from __future__ import annotations
@@ -12,33 +11,35 @@ import io
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.errors import BackendError, DatasetError, UsageError, package_missing
+from vision.errors import UsageError, package_missing
 from vision.files import write_atomically
 from vision.library.names import Titles, canonical, fold
+from vision.library.packages import SOURCES, Svg, read_svgs, version_of
 from vision.values import Pixels
 
-SOURCES = ("simplepycons", "iconify-logos")
-ICONIFY_PACKAGE = "@iconify-json/logos"
-ICONIFY_VERSION = "1.2.19"
+# The collections that are taken whole; the others hold other artwork of the same brands, and software that nobody sells.
+MAIN = ("simplepycons", "iconify-logos")
 # Bump when the way of rasterising changes, so that no older cache is taken for a new one.
 _CACHE_FORMAT = 1
 # Alpha (of 255) from which a pixel is ink, and the least ink of a drawing that can be told from an empty one.
 _INK, _LEAST_INK = 8, 20
+# Two drawings of a brand are the same artwork when their pictures of this side differ by less than this of 1 on average.
+_SIDE, _SAME = 32, 0.035
+# Share of its convex hull that is ink, from which a drawing is a plain shape; share of its box that stays on white, under which
+# it is made for dark grounds. All chosen by eye.
+_PLAIN, _STAYS = 0.97, 0.75
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +49,7 @@ class Drawing:
     """One vector logo as pixels.
 
     name: display name of the brand ("Coca-Cola"), the same for all drawings of a brand. key: that name folded, to group by.
-    source: "simplepycons" | "iconify-logos". slug: its name there. licence: SPDX id. coloured: has more than one colour.
+    source: one of `packages.SOURCES`. slug: its name there. licence: SPDX id. coloured: has more than one colour.
     colour: "#rrggbb" of the ink of a one-colour drawing (the brand's colour), None for a coloured one.
     aliases: other names of the brand that the source knows, some in other scripts.
     rgba: (h, w, 4) uint8, cropped to the ink, straight alpha, longest side about as asked for.
@@ -79,15 +80,15 @@ def default_cache() -> Path:
 def load_drawings(
     cache: Path | None = None,
     *,
-    sources: Sequence[str] = SOURCES,
+    sources: Sequence[str] = MAIN,
     longest_side: int = 192,
-    iconify: Path | None = None,
+    packages: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Drawing]:
-    """All drawings of the sources, in that order, then by slug. The first call rasterises them (30 s), later ones read `cache`.
+    """All drawings of the sources, in that order, then by slug. The first call rasterises them (minutes), others read `cache`.
 
     cache: folder, made when missing; `default_cache()` when None. longest_side: of the ink, in pixels, about.
-    iconify: the tarball of @iconify-json/logos, when it need not be fetched with npm. progress: called with (done, of).
+    packages: a folder with the tarballs of npm's packages, when they need not be fetched. progress: called with (done, of).
     Raises UsageError (bad_option) for an unknown source, BackendError (package_missing) without simplepycons, resvg or npm,
     DatasetError (missing, bad_label) for a tarball that is not one.
     """
@@ -97,9 +98,11 @@ def load_drawings(
     cache = default_cache() if cache is None else cache
     raw = []
     for source in sources:
-        read = _read_simplepycons if source == "simplepycons" else partial(_read_iconify, cache, iconify)
-        path = cache / f"drawings-{source}-{_cache_key(source, longest_side, iconify)}.zip"
-        raw.extend(_rasters(path, read, longest_side, progress))
+        key = hashlib.sha256(
+            f"{_CACHE_FORMAT} {source} {version_of(source, packages)} {longest_side}".encode()
+        ).hexdigest()
+        path = cache / f"drawings-{source}-{key[:12]}.zip"
+        raw.extend(_rasters(path, partial(read_svgs, source, cache, packages), longest_side, progress))
     titles = Titles(
         (r.meta["title"], (r.meta["slug"], *r.meta["aliases"])) for r in raw if r.meta["source"] == "simplepycons"
     )
@@ -161,9 +164,7 @@ def _drawing(raster: _Raster, titles: Titles) -> Drawing:
     )
 
 
-def _rasters(
-    path: Path, read: Callable[[], list[dict[str, Any]]], longest_side: int, progress: Progress | None
-) -> list[_Raster]:
+def _rasters(path: Path, read: Callable[[], list[Svg]], longest_side: int, progress: Progress | None) -> list[_Raster]:
     """A source's rasters from the cache file; made and kept when it is not there or cannot be read."""
     if path.is_file():
         try:
@@ -172,29 +173,14 @@ def _rasters(
             pass  # a cache: made again below
     svgs = read()
     found = []
-    for done, meta in enumerate(svgs, 1):
-        raster = _rasterise(meta, longest_side)
+    for done, svg in enumerate(svgs, 1):
+        raster = _rasterise(svg, longest_side)
         if raster is not None:
             found.append(raster)
         if progress is not None:
             progress(done, len(svgs))
     _write_cache(path, found)
     return found
-
-
-def _cache_key(source: str, longest_side: int, iconify: Path | None) -> str:
-    if source == "simplepycons":
-        try:
-            version = metadata.version("simplepycons")
-        except metadata.PackageNotFoundError:
-            raise package_missing("simplepycons", "train") from None
-    elif iconify is not None:
-        if not iconify.is_file():
-            raise DatasetError("missing", "no such package file", path=str(iconify), hint=f"npm pack {ICONIFY_PACKAGE}")
-        version = hashlib.sha256(iconify.read_bytes()).hexdigest()
-    else:
-        version = ICONIFY_VERSION
-    return hashlib.sha256(f"{_CACHE_FORMAT} {source} {version} {longest_side}".encode()).hexdigest()[:12]
 
 
 def _write_cache(path: Path, rasters: Sequence[_Raster]) -> None:
@@ -235,108 +221,20 @@ def _inked(alpha: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.uint8]:
     return rgba
 
 
-def _read_simplepycons() -> list[dict[str, Any]]:
-    """SVGs of simplepycons with title, other spellings, licence and brand colour."""
-    try:
-        import simplepycons
-    except ImportError:
-        raise package_missing("simplepycons", "train") from None
-    found = []
-    for name in sorted(simplepycons.ALL_ICONS):  # names of classes; abstract bases and the factory are among them
-        try:
-            icon = getattr(simplepycons, name)()
-        except TypeError:
-            continue
-        if not hasattr(icon, "raw_svg"):
-            continue
-        found.append(
-            {
-                "source": "simplepycons",
-                "slug": icon.name,
-                "title": icon.title,
-                "aliases": [str(alias) for alias in icon.aliases],
-                "licence": icon.license[0] or "CC0-1.0",
-                "colour": icon.primary_color.lower(),
-                "svg": icon.raw_svg,
-            }
-        )
-    return sorted(found, key=lambda row: str(row["slug"]))
-
-
-def _read_iconify(cache: Path, given: Path | None) -> list[dict[str, Any]]:
-    """SVGs of @iconify-json/logos, read from its tarball without unpacking it."""
-    path = _fetch_iconify(cache) if given is None else given
-    try:
-        with tarfile.open(path, "r:gz") as package:
-            icons, info = (json.load(_member(package, f"package/{name}.json")) for name in ("icons", "info"))
-            width, height = icons.get("width", 16), icons.get("height", 16)
-            return [
-                {
-                    "source": "iconify-logos",
-                    "slug": slug,
-                    "title": None,
-                    "aliases": [],
-                    "licence": info["license"]["spdx"],
-                    "colour": None,
-                    "svg": _iconify_svg(icon, width, height),
-                }
-                for slug, icon in sorted(icons["icons"].items())
-            ]
-    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError("bad_label", f"this is no package of {ICONIFY_PACKAGE}: {error}", path=str(path)) from error
-
-
-def _member(package: tarfile.TarFile, name: str) -> Any:
-    data = package.extractfile(name)
-    if data is None:
-        raise KeyError(f"{name} is no file")
-    return data
-
-
-def _iconify_svg(icon: dict[str, Any], width: float, height: float) -> str:
-    w, h = icon.get("width", width), icon.get("height", height)
-    view = f"{icon.get('left', 0)} {icon.get('top', 0)} {w} {h}"
-    body = icon["body"].replace("currentColor", "#000000")
-    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {spaces} viewBox="{view}" width="{w}" height="{h}">{body}</svg>'
-
-
-def _fetch_iconify(cache: Path) -> Path:
-    """The package tarball, fetched once with npm into the cache folder."""
-    path = cache / f"iconify-json-logos-{ICONIFY_VERSION}.tgz"
-    if path.is_file():
-        return path
-    npm = shutil.which("npm")
-    hint = f"install npm, or give the file: npm pack {ICONIFY_PACKAGE}@{ICONIFY_VERSION}, then --iconify FILE.tgz"
-    if npm is None:
-        raise BackendError("package_missing", "npm is not installed", hint=hint)
-    cache.mkdir(parents=True, exist_ok=True)
-    command = [npm, "pack", f"{ICONIFY_PACKAGE}@{ICONIFY_VERSION}", "--pack-destination", str(cache), "--silent"]
-    try:
-        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=300, check=False)
-    except subprocess.TimeoutExpired:
-        raise BackendError("package_missing", "npm did not answer within five minutes", hint=hint) from None
-    if done.returncode or not path.is_file():
-        tail = done.stderr.strip().splitlines()[-1:] or ["no file came"]
-        raise BackendError("package_missing", f"npm could not fetch {ICONIFY_PACKAGE}: {tail[0]}", hint=hint)
-    return path
-
-
-def _rasterise(meta: dict[str, Any], longest_side: int) -> _Raster | None:
+def _rasterise(drawn: Svg, longest_side: int) -> _Raster | None:
     """Render so that the ink's longest side is about `longest_side`; None when there is no ink (or only text, without fonts)."""
-    svg = meta["svg"]
-    view = re.search(r'viewBox="\s*([-\d.e]+)[\s,]+([-\d.e]+)[\s,]+([-\d.e]+)[\s,]+([-\d.e]+)', svg)
+    view = re.search(r'viewBox="\s*([-\d.e]+)[\s,]+([-\d.e]+)[\s,]+([-\d.e]+)[\s,]+([-\d.e]+)', drawn.svg)
     width, height = (float(view[3]), float(view[4])) if view else (1.0, 1.0)
-    rgba = _render(svg, longest_side, wide=width >= height)
+    rgba = _render(drawn.svg, longest_side, wide=width >= height)
     if rgba is None:
         return None
     if max(rgba.shape[:2]) < 0.8 * longest_side:  # much empty ground around the ink: render again, larger
         larger = min(4 * longest_side, round(longest_side * longest_side / max(rgba.shape[:2])))
-        rgba = _render(svg, larger, wide=width >= height)
+        rgba = _render(drawn.svg, larger, wide=width >= height)
     if rgba is None:
         return None
-    colour = meta["colour"] or _only_colour(rgba)
-    kept = {key: value for key, value in meta.items() if key != "svg"} | {"colour": colour}
+    colour = drawn.colour or _only_colour(rgba)
+    kept = {key: value for key, value in asdict(drawn).items() if key != "svg"} | {"colour": colour}
     return _Raster(kept, rgba if colour is None else _inked(rgba[..., 3], colour))
 
 
@@ -414,3 +312,58 @@ def by_brand(drawings: Sequence[Drawing]) -> Iterator[tuple[str, list[Drawing]]]
         groups.setdefault(drawing.key, []).append(drawing)
     for key in sorted(groups):
         yield groups[key][0].name, groups[key]
+
+
+def differing(drawings: Sequence[Drawing], others: Sequence[Drawing]) -> list[Drawing]:
+    """The drawings that neither one of `others` nor an earlier one shows: of two alike of one brand the first stays.
+
+    Plain shapes of one colour (a disc, a triangle), which anything round or pointed looks like, are left out, and coloured
+    drawings for dark grounds, of which white ones show a part. Those of one colour are compared by their ink, coloured ones in
+    grey on white.
+    """
+    shown: dict[tuple[str, bool], list[npt.NDArray[np.float32]]] = {}
+    for drawing in others:
+        shown.setdefault((drawing.key, drawing.coloured), []).append(_small(drawing))
+    kept = []
+    for drawing in drawings:
+        if _for_dark_grounds(drawing) if drawing.coloured else _plain(drawing):
+            continue
+        small = _small(drawing)
+        alike = shown.setdefault((drawing.key, drawing.coloured), [])
+        if any(float(np.abs(small - each).mean()) < _SAME for each in alike):
+            continue
+        alike.append(small)
+        kept.append(drawing)
+    return kept
+
+
+def _plain(drawing: Drawing) -> bool:
+    ink = drawing.rgba[..., 3] > 127
+    hull = cv2.convexHull(np.argwhere(ink).astype(np.int32))
+    return bool(ink.sum() > _PLAIN * cv2.contourArea(hull))
+
+
+def _for_dark_grounds(drawing: Drawing) -> bool:
+    seen = np.argwhere((drawing.rgba[..., 3] > 127) & (drawing.rgba[..., :3].min(axis=2) < 225))
+    if not len(seen):
+        return True
+    high, wide = seen.max(axis=0) - seen.min(axis=0) + 1
+    return bool(high * wide < _STAYS * drawing.rgba[..., 3].size)
+
+
+def _small(drawing: Drawing) -> npt.NDArray[np.float32]:
+    """A drawing shrunk into the corner of a square of `_SIDE`: its ink, or its grey on white, 0 to 1."""
+    from PIL import Image
+
+    seen = drawing.rgba[..., 3]
+    if drawing.coloured:
+        alpha = seen[..., None].astype(np.float32) / np.float32(255)
+        seen = _grey(_lay(drawing.rgba[..., :3], alpha, (255, 255, 255)))
+    height, width = seen.shape
+    scale = _SIDE / max(height, width)
+    high, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    square = np.full((_SIDE, _SIDE), float(drawing.coloured), dtype=np.float32)
+    square[:high, :wide] = np.asarray(Image.fromarray(seen).resize((wide, high), Image.Resampling.BOX)) / np.float32(
+        255
+    )
+    return square

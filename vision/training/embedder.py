@@ -691,9 +691,9 @@ def _whiten(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> None:
 
 def _drawings(config: dict[str, Any]) -> list[Any]:
     wanted = config["drawings"]
-    cache, iconify = wanted.get("cache"), wanted.get("iconify")
+    cache, packages = wanted.get("cache"), wanted.get("packages")
     found = load_drawings(
-        Path(cache) if cache else None, sources=tuple(wanted["sources"]), iconify=Path(iconify) if iconify else None
+        Path(cache) if cache else None, sources=tuple(wanted["sources"]), packages=Path(packages) if packages else None
     )
     limit = wanted.get("limit")
     return found[:: max(1, len(found) // int(limit))] if limit else found

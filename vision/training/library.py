@@ -7,8 +7,8 @@ recipe, same embedder, same library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from vision.datasets.labelled import LabelledPicture, read_names, read_set
 from vision.errors import UsageError
 from vision.images import read_picture
 from vision.library import Library, NewBrand, NewReference
+from vision.library.name_files import NamedBrand
 from vision.library.name_files import read_names as read_brand_names
 from vision.library.names import canonical, curated_aliases, fold
 from vision.library.pictures import THUMBNAIL_SIDE, encode_thumbnail
-from vision.library.sources import SOURCES, Drawing, by_brand, load_drawings, views
+from vision.library.sources import MAIN, Drawing, by_brand, differing, load_drawings, views
 from vision.recognise import CROP_PADDING
 from vision.values import Embeddings, Pixels
 
@@ -41,13 +42,13 @@ def build_library(
     *,
     embedder: EmbedderLike | None = None,
     cache: Path | None = None,
-    iconify: Path | None = None,
+    packages: Path | None = None,
     read_only: bool = True,
     progress: Progress | None = None,
 ) -> Library:
     """Build the library that a recipe describes into a folder, in place of the library there, if any.
 
-    embedder: the shipped one when None. cache, iconify: as in `load_drawings`. progress: called with (stage, done, of).
+    embedder: the shipped one when None. cache, packages: as in `load_drawings`. progress: called with (stage, done, of).
     Raises UsageError (bad_config, bad_option), DatasetError (missing, bad_label), BackendError (package_missing), LibraryError.
     """
     if embedder is None:
@@ -56,17 +57,18 @@ def build_library(
         embedder = Embedder.load()
     tell = progress or (lambda stage, done, of: None)
     recipe = _checked(config)
-    drawings = load_drawings(
-        cache, sources=recipe.sources, iconify=iconify, progress=lambda done, of: tell("drawing", done, of)
+    drawings, more = (
+        load_drawings(cache, sources=each, packages=packages, progress=lambda done, of: tell("drawing", done, of))
+        for each in (recipe.sources, recipe.more)
     )
-    brands = _drawn_brands(drawings, embedder, tell)
+    names = [name for path in recipe.name_lists for name in _listed(path)]
+    brands = _drawn_brands(drawings + _joining(more, drawings, names, recipe.others), embedder, tell)
     photos = _photo_brands(recipe, embedder, tell)
     known = {fold(brand.name) for brand in brands}.union(
         *(_boxed_brands(each.path, recipe) for each in recipe.photo_sets)
     )
     brands += [brand for brand in photos if fold(brand.name) in known]
-    for path in recipe.name_lists:
-        brands += _named_brands(path, brands)
+    brands += _named_brands(names, brands)
     return Library.build(out, brands, embedder=embedder, read_only=read_only)
 
 
@@ -82,6 +84,8 @@ class PhotoSet:
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     sources: tuple[str, ...]
+    more: tuple[str, ...]
+    others: frozenset[str]
     photo_sets: tuple[PhotoSet, ...]
     least_side: float
     left_out: tuple[str, ...]
@@ -101,8 +105,11 @@ def _checked(config: Mapping[str, Any]) -> _Recipe:
             for entry in photos.get("sets", [])
         )
         left_out = photos.get("brands_left_out")
+        drawings = config.get("drawings") or {}
         return _Recipe(
-            tuple(config.get("drawings", {}).get("sources", SOURCES)),
+            tuple(drawings.get("sources", MAIN)),
+            tuple(drawings.get("more", ())),
+            frozenset(drawings.get("other_companies", ())),
             sets,
             float(photos.get("least_side", 0)),
             read_names(left_out) if sets else (),
@@ -111,6 +118,28 @@ def _checked(config: Mapping[str, Any]) -> _Recipe:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError("bad_config", f"the recipe is not one of a library: {error!r}") from error
+
+
+def _joining(
+    more: Iterable[Drawing], drawings: Sequence[Drawing], names: Iterable[NamedBrand], others: Collection[str]
+) -> list[Drawing]:
+    """What further collections add: artwork that differs from what is there, of brands that are drawn or listed.
+
+    A drawing whose title is another name of a listed brand becomes that brand's. others: brands of the collections that share a
+    listed name by chance. Brands of these collections that are neither
+    drawn nor listed, mostly software, would only be rivals.
+    """
+    called: dict[str, str] = {}
+    for each in names:
+        for name in (each.name, *each.aliases):
+            called.setdefault(fold(canonical(name)), canonical(each.name))
+    called |= {drawing.key: drawing.name for drawing in drawings}
+    wanted = [
+        replace(drawing, name=called[drawing.key], key=fold(called[drawing.key]))
+        for drawing in more
+        if drawing.key in called and drawing.name not in others
+    ]
+    return differing(wanted, drawings)
 
 
 def _drawn_brands(drawings: Sequence[Drawing], embedder: EmbedderLike, tell: Progress) -> list[NewBrand]:
@@ -167,16 +196,23 @@ def _photo_brands(recipe: _Recipe, embedder: EmbedderLike, tell: Progress) -> li
     return [NewBrand(names[key], found[key], curated_aliases(names[key])) for key in sorted(found)]
 
 
-def _named_brands(path: Path, others: Iterable[NewBrand]) -> list[NewBrand]:
-    """The brands of a list that the others lack, without references and without aliases that are names of the others."""
-    named, bad = read_brand_names(path)
+def _listed(path: Path) -> list[NamedBrand]:
+    names, bad = read_brand_names(path)
     if bad:
         raise UsageError("bad_config", f"line {bad[0].number}: {bad[0].why}", path=str(path))
+    return names
+
+
+def _named_brands(names: Iterable[NamedBrand], others: Iterable[NewBrand]) -> list[NewBrand]:
+    """The listed brands that the others lack, without references and without aliases that are names of others."""
     taken = {fold(name) for brand in others for name in (brand.name, *brand.aliases)}
-    fresh = [each for each in named if fold(canonical(each.name)) not in taken]
-    taken.update(fold(canonical(each.name)) for each in fresh)
+    fresh: dict[str, NamedBrand] = {}
+    for each in names:
+        if (key := fold(canonical(each.name))) not in taken:
+            fresh.setdefault(key, each)
+    taken.update(fresh)
     made = []
-    for each in fresh:
+    for each in fresh.values():
         name = canonical(each.name)
         aliases = {fold(alias): alias for alias in (*curated_aliases(name), *each.aliases) if fold(alias) not in taken}
         taken.update(aliases)

