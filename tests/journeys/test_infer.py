@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from vision.cli.scan import _with_sources
+from vision.cli.scan_pages import with_sources
 from vision.library import Library
 from vision.report.rows import row_schema
 from vision.scan import Item
@@ -143,7 +143,7 @@ def test_the_page_shows_each_row_its_own_picture_or_none():
     """Rows and files were joined by their place: a file more or less, and a row had another one's picture for evidence."""
     rows = [Result(path, None, None, None, "ok") for path in ("a.jpg", "b.jpg", "c.jpg", "c/\udcff.jpg")]
     items = [Item(path, path.upper()) for path in ("b.jpg", "bb.jpg", "c.jpg", "c/\udcff.jpg", "d.jpg")]
-    joined = [(row.path, source) for row, source in _with_sources(iter(rows), iter(items))]
+    joined = [(row.path, source) for row, source in with_sources(iter(rows), iter(items))]
     assert joined == [("a.jpg", None), ("b.jpg", "B.JPG"), ("c.jpg", "C.JPG"), ("c/\udcff.jpg", "C/\udcff.JPG")]
 
 

@@ -39,7 +39,7 @@ NOT_PICTURES = frozenset(
 HIDDEN, LINKED, OWN = "hidden", "link", "own"
 
 _MAGIC = frozenset("*?[")
-# How the record of a scan begins (`vision.cli.scan`).
+# How the record of a scan begins (`vision.cli.scan_resume`).
 _RECORD, _RECORD_BYTES = re.compile(rb'\{\s*"schema":\s*"vision\.scan/'), 80
 
 

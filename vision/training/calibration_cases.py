@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 # A box is its truth's when they overlap this much, and on no logo at all below the other bar; between them nobody knows.
 SAME, ELSEWHERE = 0.5, 0.1
 LEAST_WHOLE = 48.0  # shorter side, in pixels, of a logo that is taken for a picture of its own
+# How often smaller libraries are drawn.
+DRAWS = 8
 # More names than a verdict weighs: some of them are not in the smaller libraries.
 _NAMES = 25
 
@@ -60,20 +63,27 @@ class Case:
 
 
 class Gatherer:
-    """Makes cases with the stages of a scan. sizes: of the smaller libraries, drawn from the whole one."""
+    """Makes cases with the stages of a scan. sizes: of the smaller libraries, drawn from the whole one.
+
+    They are drawn `DRAWS` times and pictures take turns, so that no brand that happens to be in or out of one decides the fit.
+    """
 
     def __init__(self, detector: Detector, recogniser: Recogniser, sizes: Sequence[int] = (), seed: int = 0) -> None:
         self.detector, self.recogniser = detector, recogniser
         library = recogniser.library
         names = [b.name for b in library.brands()]
         self.name_of = {fold(canonical(name)): name for name in names}
-        order = np.random.default_rng(seed).permutation(len(names))
-        self.views: list[tuple[Library, frozenset[str]]] = [(library, frozenset(names))]
-        for size in sizes:
-            if size < len(names):
-                chosen = frozenset(names[i] for i in order[:size])
-                both = [*sorted(chosen), *(b.name for b in library.negatives())]
-                self.views.append((library.subset(brands=both), chosen))
+        whole = library, frozenset(names)
+        negatives = [b.name for b in library.negatives()]
+
+        def drawn(order: npt.NDArray[np.int64], size: int) -> tuple[Library, frozenset[str]]:
+            chosen = frozenset(names[i] for i in order[:size])
+            return library.subset(brands=[*sorted(chosen), *negatives]), chosen
+
+        orders = (np.random.default_rng((seed, draw)).permutation(len(names)) for draw in range(DRAWS))
+        self.views = cycle(
+            [whole, *(drawn(order, size) for size in sizes if size < len(names))] for order in list(orders)
+        )
 
     def labelled(self, pictures: Iterable[LabelledPicture]) -> Iterator[Case]:
         """The cases of every found logo and product whose truth is known, and of labelled logos as pictures of their own."""
@@ -129,7 +139,7 @@ class Gatherer:
         if not seen:
             return
         embeddings = np.stack([s.embedding for s in seen])
-        for library, held in self.views:
+        for library, held in next(self.views):
             searched = library.search_embeddings(embeddings, k=NEIGHBORS + 1)
             for sighting, matches, brand in zip(seen, searched, brands, strict=True):
                 name = self.name_of.get(brand)
