@@ -1,5 +1,5 @@
 """Remakes copy_hashes.json: python tests/golden/make_copy_hashes.py. Only with a new way of hashing, the part of `HASHING` in
-vision/copies/store.py before "+": the indexes on users' disks were made with these hashes."""
+vision/copies/segments.py before "+": the indexes on users' disks were made with these hashes."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def answers():
     from dataclasses import asdict
 
     from vision.copies.hashes import hash_whole
-    from vision.copies.store import HASHING
+    from vision.copies.segments import HASHING
     from vision.images import read_picture
 
     found = {}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from copy_scenes import page, saved, scene, textured, turned
 
-from vision.copies import CopyIndex, Entry, decisions, described, store, words
+from vision.copies import CopyIndex, Entry, decisions, described, segments, store, words
 from vision.copies.flood import FLOODED
 from vision.copies.grouping import group_index
 from vision.copies.store import CORE
@@ -95,7 +95,7 @@ def test_a_writer_that_dies_before_the_pointer_changes_nothing(filled, path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(store, "_write_pointer", die)
+        broken.setattr(store, "write_pointer", die)
         with pytest.raises(KeyboardInterrupt):
             filled.add(scene(9), id="lost")
     assert ids(filled) == ids(CopyIndex.open(path)) == ["a", "b", "c"]
@@ -229,7 +229,7 @@ def test_a_writer_waits_for_the_lock_and_says_when_it_did_not_get_it(filled, pat
 
 
 def test_a_full_segment_is_left_for_a_new_one(path, monkeypatch):
-    monkeypatch.setattr(store, "SEGMENT_ROWS", 3)
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 3)
     index = CopyIndex.create(path)
     for number in range(7):
         index.add(scene(number), id=str(number), time=WHEN)
@@ -371,7 +371,7 @@ def test_a_merge_in_many_batches_takes_all(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("at_once", [2, 1000])
 def test_compacting_gives_room_back_and_changes_no_answer(path, monkeypatch, runs_of_two, at_once):
     monkeypatch.setattr(store, "MERGED_AT_ONCE", at_once)
-    monkeypatch.setattr(store, "SEGMENT_ROWS", 4)
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 4)
     index = CopyIndex.create(path)
     for number in range(7):
         index.add(textured(number), id=str(number), owner=f"seller-{number}", time=WHEN)
@@ -438,7 +438,7 @@ def test_a_writer_that_dies_while_compacting_changes_nothing(path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(store, "_write_pointer", die)
+        broken.setattr(store, "write_pointer", die)
         with pytest.raises(KeyboardInterrupt):
             index.compact()
     assert ids(CopyIndex.open(path)) == ["0", "2"]
@@ -650,10 +650,10 @@ def test_an_index_that_another_program_is_just_making_is_joined(path):
     path.mkdir()
     (path / ".copies.json.17.18.new").touch()
     (path / ".lock").touch()
-    assert store.is_new(path)
+    assert segments.is_new(path)
     index = CopyIndex.create(path)
     index.add(scene(1), id="a", time=WHEN)
-    assert not store.is_new(path)
+    assert not segments.is_new(path)
     assert ids(CopyIndex.open(path)) == ["a"]
 
 

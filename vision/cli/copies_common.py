@@ -48,7 +48,7 @@ def action(
 def opened(path: Path) -> CopyIndex:
     """The index of a folder; a new one where there is no such folder, or an empty one."""
     from vision.copies import CopyIndex
-    from vision.copies.store import is_new
+    from vision.copies.segments import is_new
 
     return CopyIndex.create(path) if is_new(path) else CopyIndex.open(path)
 

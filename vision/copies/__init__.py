@@ -5,7 +5,8 @@ from vision.copies.compare import compare_copies
 from vision.copies.describe import CopyDescription, closer, describe
 from vision.copies.entries import ScanIndex
 from vision.copies.logos import logo_boxes
-from vision.copies.store import DECODE_SIDE, CopyIndex, Entry, described
+from vision.copies.segments import Entry
+from vision.copies.store import DECODE_SIDE, CopyIndex, described
 
 __all__ = [
     "DECODE_SIDE",

@@ -30,7 +30,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from vision.copies.store import Entry
+from vision.copies.segments import Entry
 from vision.copies.verify import MIN_QUALITY
 from vision.errors import UsageError
 from vision.files import appears_whole

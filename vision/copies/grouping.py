@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from vision.copies import decisions
 from vision.copies.clusters import Grouping, Member, group
-from vision.copies.store import CopyIndex, Entry
+from vision.copies.segments import Entry
+from vision.copies.store import CopyIndex
 from vision.geometry import Boxes
 from vision.values import CopyClaim
 

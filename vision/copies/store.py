@@ -1,19 +1,4 @@
-"""The copy index on disk: one folder of append-only segments, the old state or the new one and never a mixture.
-
-    copies.json           the pointer: schema, how pictures were described, and for each segment how many of its rows and bytes
-                          of text and of features are committed, with the CRC-32 of the first two
-    segment-00001.rows    one row of 144 bytes (`ROW`) for each picture added, and for each one taken back
-    segment-00001.text    {"id", "owner", "time"} of each row as JSON, {"metadata"} where it has such, one after the other; a row
-                          names its offset and size
-    segment-00001.local   what each picture kept of its local features, about 7 kB, in the same way; a row has the CRC-32
-    decisions.jsonl       what a person decided about pairs (`decisions.py`)
-    words-00001/          postings by word, a cache that is made again from the features when it is not there
-
-A writer holds a lock, appends, syncs both files and then replaces the pointer. Only what the pointer counts exists: what a
-crash left behind it is cut by the next writer, and what is inside it and altered is refused. A reader reads the pointer and then
-no more than it counts, so that it needs no lock. Nothing is rewritten, and deleting is a row too, until
-`compact` writes what is left as new segments and points to these instead.
-"""
+"""The copy index: pictures seen before, kept in a folder (`segments.py`) and searched for the sources of others."""
 
 from __future__ import annotations
 
@@ -21,12 +6,10 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,131 +19,47 @@ import numpy.typing as npt
 from vision.copies import claims, decisions, verify
 from vision.copies.decisions import LOCK_SECONDS, Decisions
 from vision.copies.describe import CopyDescription, describe
-from vision.copies.entries import ENTRY, Entries, Logos, entry_rows
+from vision.copies.entries import ENTRY, Entries, Logos
 from vision.copies.flood import FloodGuard
 from vision.copies.hashes import turned_hashes
-from vision.copies.local import Reference, encoder_checksum, no_features
+from vision.copies.local import Reference, no_features
 from vision.copies.logos import logo_boxes
+from vision.copies.segments import (
+    PICTURE,
+    POINTER,
+    TAKEN_BACK,
+    Change,
+    Entry,
+    Rows,
+    Segment,
+    Text,
+    appended,
+    damaged,
+    empty_segment,
+    hashing,
+    is_new,
+    number_of,
+    read_pointer,
+    read_since,
+    remove_segment,
+    words_folder,
+    write_pointer,
+)
 from vision.errors import LibraryError, UsageError
-from vision.files import LOCK, locked, not_readable, write_atomically
+from vision.files import locked
 from vision.geometry import Boxes
 from vision.images import read_picture
 from vision.values import CopyClaim, Fingerprint, Result
 
-SCHEMA = "vision.copies/2"
-POINTER = "copies.json"
-# Changes when the same picture would get other bits: an index made another way cannot be searched. The encoder of the local
-# features is named by its checksum beside it.
-HASHING = "pdq/512/1+local/400/1"
-SEGMENT_ROWS = 1 << 20
 # Pictures are decoded at the smallest scale whose longest side is at least this, as the scan does, so that both hash alike.
 DECODE_SIDE = 1280
-
-# kind: 1 a picture, 2 a picture without content on its ground, 3 the row `target` is taken back.
-ROW = np.dtype(
-    [
-        ("pdq", "u1", 32),
-        ("content", "u1", 32),
-        ("sha256", "u1", 32),
-        ("start", "<u8"),
-        ("target", "<u8"),
-        ("local_start", "<u8"),
-        ("local_size", "<u4"),
-        ("local_crc", "<u4"),
-        ("size", "<u4"),
-        ("width", "<u4"),
-        ("height", "<u4"),
-        ("quality", "u1"),
-        ("plain", "u1"),
-        ("kind", "u1"),
-        ("spare", "u1"),
-    ]
-)
-BYTE = np.dtype(np.uint8)
-# The files of a segment.
-PARTS = ("rows", "text", "local")
 # Pictures that are merged or compacted in one go.
 MERGED_AT_ONCE = 1024
 # The distance told of a pair that a person confirmed and no search finds.
 UNKNOWN_DISTANCE = 256
-PICTURE, PICTURE_WITHOUT_CONTENT, TAKEN_BACK = 1, 2, 3
 # A picture that is, as a whole, a copy of so many others follows them when all are compared with each other: else a thousand
 # copies of one picture would be half a million comparisons.
 CORE = 12
-
-Rows = npt.NDArray[np.void]
-Text = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One picture of the index. id: unique, chosen by the caller. time: ISO 8601, when it was first seen. owner: whose it is.
-
-    width, height: 0 for one of which only a hash is known. local: what it keeps of its local features; empty when nothing is.
-    metadata: whatever else the caller wants to know of it again.
-    """
-
-    id: str
-    owner: str | None
-    time: str
-    width: int
-    height: int
-    sha256: str
-    fingerprint: Fingerprint
-    local: bytes = field(default=b"", repr=False)
-    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the features, as plain JSON types."""
-        found = asdict(self)
-        del found["local"]
-        return found
-
-    @classmethod
-    def of(
-        cls,
-        description: CopyDescription,
-        id: str,
-        owner: str | None = None,
-        time: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Entry:
-        """An entry for a described picture. time: now by default.
-
-        Raises UsageError (bad_option) for an empty id and for a time that is not ISO 8601.
-        """
-        if not id:
-            raise UsageError("bad_option", "an id is an empty string")
-        if time is None:
-            time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        try:
-            datetime.fromisoformat(time)
-        except ValueError:
-            raise UsageError("bad_option", f"the time {time!r} is not ISO 8601", hint="2026-01-05T10:00:00Z") from None
-        return cls(
-            id,
-            owner,
-            time,
-            description.width,
-            description.height,
-            description.sha256,
-            description.fingerprint,
-            description.kept(),
-            dict(metadata or {}),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """How much of a segment is committed, and its CRC-32."""
-
-    name: str
-    rows: int = 0
-    rows_crc: int = 0
-    text_bytes: int = 0
-    text_crc: int = 0
-    local_bytes: int = 0
-
 
 # Where the text and the features of each row lie: in which segment (by number), at which byte, how long.
 _PLACE = np.dtype(
@@ -202,11 +101,11 @@ class CopyIndex:
 
     def _forget(self, names: list[str]) -> None:
         """Hold nothing, and get ready for the segments of these names."""
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self._rows: list[Rows] = []
         self._texts: list[Text] = []
         self._locals: list[Text] = []
-        self._entries = Entries(self._reference, _words_folder(self.path, names))
+        self._entries = Entries(self._reference, words_folder(self.path, names))
         self._places = np.zeros(0, dtype=_PLACE)
         self._alive = np.zeros(0, dtype=np.bool_)
         self._numbers: tuple[int, dict[str, int]] | None = None  # by id, and of how many rows; made when first needed
@@ -228,7 +127,7 @@ class CopyIndex:
         path.mkdir(parents=True, exist_ok=True)
         with locked(path, LOCK_SECONDS, "index"):
             if not (path / POINTER).exists():  # another program may have been quicker
-                _write_pointer(path, [])
+                write_pointer(path, [])
         return cls.open(path)
 
     @classmethod
@@ -240,19 +139,19 @@ class CopyIndex:
 
     def refresh(self) -> None:
         """See what has been committed since. Raises LibraryError (missing, damaged, newer_version, other_embedder)."""
-        segments = _read_pointer(self.path)
+        segments = read_pointer(self.path)
         while True:
             try:
                 self._take_up(segments)
                 break
             except LibraryError:
-                before, segments = segments, _read_pointer(self.path)
+                before, segments = segments, read_pointer(self.path)
                 if segments == before:
                     raise
                 # compacted between the two looks: its files are gone, and others are there
         self._refresh_decisions()
 
-    def _take_up(self, segments: list[_Segment]) -> None:
+    def _take_up(self, segments: list[Segment]) -> None:
         """Read what the segments hold beyond what is known of them."""
         names = [segment.name for segment in segments]
         if not self._segments or names[: len(self._segments)] != [s.name for s in self._segments]:
@@ -260,10 +159,10 @@ class CopyIndex:
         grown = False
         for number, segment in enumerate(segments):
             is_known = number < len(self._segments)
-            known = self._segments[number] if is_known else _Segment(segment.name)
+            known = self._segments[number] if is_known else Segment(segment.name)
             if is_known and segment == known:
                 continue
-            rows, text, local = _read_since(self.path, known, segment)
+            rows, text, local = read_since(self.path, known, segment)
             self._take_in(number, rows[known.rows :])
             self._segments[number:] = [segment]
             self._rows[number:] = [rows]
@@ -278,7 +177,7 @@ class CopyIndex:
     def checksum(self) -> str:
         """sha256 over all that was read: what a scan notes to say which index it searched."""
         decided = [asdict(decision) for decision in self._decisions]
-        noted = json.dumps([_hashing(), *(asdict(segment) for segment in self._segments), decided], sort_keys=True)
+        noted = json.dumps([hashing(), *(asdict(segment) for segment in self._segments), decided], sort_keys=True)
         return hashlib.sha256(noted.encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -463,7 +362,7 @@ class CopyIndex:
     def add_entries(self, entries: Iterable[Entry]) -> int:
         """As `add`, for many that become visible together; how many were new or replaced."""
         with self._writing() as numbers:
-            change = _Change(len(self._alive))
+            change = Change(len(self._alive))
             pending: dict[str, tuple[int, Entry]] = {}
             for entry in entries:
                 place, before = pending.get(entry.id, (numbers.get(entry.id), None))
@@ -486,7 +385,7 @@ class CopyIndex:
         """Forget many entries in one step; those that there were. Raises as `delete` does."""
         with self._writing() as numbers:
             gone = {id for id in ids if id in numbers}
-            change = _Change(len(self._alive))
+            change = Change(len(self._alive))
             for id in sorted(gone, key=numbers.__getitem__):
                 change.take_back(numbers[id])
             self._commit(change)
@@ -520,25 +419,22 @@ class CopyIndex:
             if not gone:
                 return 0
             old = [segment.name for segment in self._segments]
-            after = _number(old[-1])
-            segments: list[_Segment] = []
-            change = _Change(0)
+            after = number_of(old[-1])
+            segments: list[Segment] = []
+            change = Change(0)
             for entry in self:
                 change.add(entry)
                 if len(change.rows) >= MERGED_AT_ONCE:
-                    segments = self._written(segments, change, after)
-                    change = _Change(0)
-            segments = self._written(segments, change, after)
+                    segments = appended(self.path, segments, change, after)
+                    change = Change(0)
+            segments = appended(self.path, segments, change, after)
             if not segments:  # an empty one, as a name must not come again while some reader may have the one before
-                segments = [_Segment(f"segment-{after + 1:05d}")]
-                for part in PARTS:
-                    _append(self.path / f"{segments[0].name}.{part}", 0, b"")
-            _write_pointer(self.path, segments)
+                segments = [empty_segment(self.path, after + 1)]
+            write_pointer(self.path, segments)
             self.refresh()
             for name in old:
-                for part in PARTS:
-                    (self.path / f"{name}.{part}").unlink(missing_ok=True)
-            shutil.rmtree(_words_folder(self.path, old), ignore_errors=True)
+                remove_segment(self.path, name)
+            shutil.rmtree(words_folder(self.path, old), ignore_errors=True)
             return gone
 
     @contextlib.contextmanager
@@ -555,39 +451,12 @@ class CopyIndex:
             self._numbers = len(self._alive), found
         return self._numbers[1]
 
-    def _commit(self, change: _Change) -> None:
+    def _commit(self, change: Change) -> None:
         """Append rows, text and features, sync them, then replace the pointer; and read back what is now there."""
         if not change.rows:
             return
-        _write_pointer(self.path, self._written(list(self._segments), change, 0))
+        write_pointer(self.path, appended(self.path, list(self._segments), change))
         self.refresh()
-
-    def _written(self, segments: list[_Segment], change: _Change, after: int) -> list[_Segment]:
-        """The segments after a change was appended to the last one; nothing points to it yet. The first one is numbered after
-        `after`."""
-        if not change.rows:
-            return segments
-        if not segments or segments[-1].rows >= SEGMENT_ROWS:
-            number = (_number(segments[-1].name) if segments else after) + 1
-            segments = [*segments, _Segment(f"segment-{number:05d}")]
-        last = segments[-1]
-        rows = np.stack(change.rows)
-        rows["start"] += last.text_bytes
-        rows["local_start"] += last.local_bytes
-        _append(self.path / f"{last.name}.local", last.local_bytes, bytes(change.local))
-        _append(self.path / f"{last.name}.text", last.text_bytes, bytes(change.text))
-        _append(self.path / f"{last.name}.rows", last.rows * ROW.itemsize, rows.tobytes())
-        return [
-            *segments[:-1],
-            _Segment(
-                last.name,
-                last.rows + len(rows),
-                zlib.crc32(rows.tobytes(), last.rows_crc),
-                last.text_bytes + len(change.text),
-                zlib.crc32(change.text, last.text_crc),
-                last.local_bytes + len(change.local),
-            ),
-        ]
 
     def _take_in(self, segment: int, rows: Rows) -> None:
         """Put rows that were read into memory. Rows that take others back are there too, so that numbers stay; none is found."""
@@ -620,7 +489,7 @@ class CopyIndex:
         kept: bytes = self._locals[place["segment"]][start : start + size].tobytes()
         if zlib.crc32(kept) != int(place["local_crc"]):
             name = self._segments[place["segment"]].name
-            raise _damaged(self.path / f"{name}.local", f"the features of row {number} are not what was written")
+            raise damaged(self.path / f"{name}.local", f"the features of row {number} are not what was written")
         return kept
 
     def _reference(self, number: int) -> Reference | None:
@@ -662,155 +531,9 @@ class CopyIndex:
         )
 
 
-class _Change:
-    """Rows and text to be appended. first: the number that the first of them will have. Offsets count from this text's start."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.rows: list[Rows] = []
-        self.text = bytearray()
-        self.local = bytearray()
-        self.added = 0
-
-    def add(self, entry: Entry) -> int:
-        """Append a picture; the number of its row."""
-        (pdq,), (known,) = entry_rows([(entry.fingerprint, entry.width, entry.height, entry.sha256)])
-        note = {"id": entry.id, "owner": entry.owner, "time": entry.time}
-        row = self._row(note | ({"metadata": dict(entry.metadata)} if entry.metadata else {}))
-        row["pdq"] = pdq
-        for name in ("content", "width", "height", "quality", "plain"):
-            row[name] = known[name]
-        row["sha256"] = np.frombuffer(bytes.fromhex(entry.sha256), dtype=np.uint8)
-        row["kind"] = PICTURE if known["has_content"] else PICTURE_WITHOUT_CONTENT
-        row["local_start"], row["local_size"] = len(self.local), len(entry.local)
-        row["local_crc"] = zlib.crc32(entry.local)
-        self.local += entry.local
-        self.added += 1
-        return self.first + len(self.rows) - 1
-
-    def take_back(self, number: int) -> None:
-        """Append the end of an earlier row, or of one in this change."""
-        row = self._row({})
-        row["target"], row["kind"] = number, TAKEN_BACK
-
-    def _row(self, note: dict[str, Any]) -> Rows:
-        # ASCII, so that ids with undecodable bytes can be kept
-        text = json.dumps(note, ensure_ascii=True, separators=(",", ":")).encode("ascii")
-        row = np.zeros((), dtype=ROW)
-        row["start"], row["size"] = len(self.text), len(text)
-        self.text += text
-        self.rows.append(row)
-        return row
-
-
 def described(image: Any, *, close: bool = False) -> CopyDescription:
     """What the index knows of an image, a path, bytes, PIL image, array or Picture, decoded as the scan decodes it.
 
     close: for a query that is worth a closer look (see `describe`).
     """
     return describe(read_picture(image, reduce_to=DECODE_SIDE), close=close)
-
-
-def is_new(path: Path) -> bool:
-    """Whether an index can be made in a folder: not there, or empty but for what a program left that was just making one."""
-    if not path.exists():
-        return True
-    return path.is_dir() and all(p.name == LOCK or p.name.startswith(f".{POINTER}.") for p in path.iterdir())
-
-
-def _hashing() -> str:
-    return f"{HASHING}/{encoder_checksum()[:12]}"
-
-
-def _number(name: str) -> int:
-    """Of a segment, by its name."""
-    return int(name.rpartition("-")[2])
-
-
-def _words_folder(path: Path, names: list[str]) -> Path:
-    """Where the runs of words lie: numbers of rows begin again when the first segment is another one."""
-    return path / f"words-{_number(names[0]) if names else 1:05d}"
-
-
-def _read_pointer(path: Path) -> list[_Segment]:
-    pointer = path / POINTER
-    try:
-        found = json.loads(pointer.read_bytes())
-        schema = str(found["schema"])
-        if schema == "vision.copies/1":
-            raise LibraryError(
-                "other_embedder",
-                "an index of an earlier version, which kept hashes alone",
-                path=str(pointer),
-                hint="make a new index from the pictures: vision copies add FOLDER --index DIR",
-            )
-        if schema != SCHEMA:
-            raise LibraryError(
-                "newer_version", f"an index of schema {schema!r}", path=str(pointer), hint="update this package"
-            )
-        if found["hashing"] != _hashing():
-            raise LibraryError(
-                "other_embedder",
-                f"its pictures were hashed by {found['hashing']!r}, this version hashes by {_hashing()!r}",
-                path=str(pointer),
-                hint="make a new index from the pictures: vision copies add FOLDER --index DIR",
-            )
-        return [_Segment(**segment) for segment in found["segments"]]
-    except PermissionError as error:
-        raise not_readable(pointer, error) from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise LibraryError(
-            "missing",
-            "there is no copy index here",
-            path=str(path),
-            hint="vision copies add FOLDER --index DIR makes one",
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(pointer, f"no pointer of a copy index: {error!r}") from None
-
-
-def _write_pointer(path: Path, segments: list[_Segment]) -> None:
-    found = {"schema": SCHEMA, "hashing": _hashing(), "segments": [asdict(segment) for segment in segments]}
-    write_atomically(path / POINTER, (json.dumps(found, indent=1) + "\n").encode())
-
-
-def _read_since(path: Path, known: _Segment, segment: _Segment) -> tuple[Rows, Text, Text]:
-    """The rows, text and features of a segment, mapped. What is new of the first two is checked; features are, when they are
-    read."""
-    rows_path, text_path, local_path = (path / f"{segment.name}.{part}" for part in PARTS)
-    if segment.rows < known.rows or segment.text_bytes < known.text_bytes:
-        raise _damaged(rows_path, "it has become shorter")
-    rows = _mapped(rows_path, ROW, segment.rows)
-    text, local = _mapped(text_path, BYTE, segment.text_bytes), _mapped(local_path, BYTE, segment.local_bytes)
-    whole = (
-        zlib.crc32(rows[known.rows :].tobytes(), known.rows_crc) == segment.rows_crc
-        and zlib.crc32(text[known.text_bytes :].tobytes(), known.text_crc) == segment.text_crc
-    )
-    if not whole:
-        raise _damaged(rows_path, "it is not what was written")
-    return rows, text, local
-
-
-def _mapped(path: Path, dtype: np.dtype[Any], size: int) -> npt.NDArray[Any]:
-    if not size:
-        return np.zeros(0, dtype=dtype)
-    try:
-        return np.memmap(path, dtype=dtype, mode="r", shape=(size,))
-    except PermissionError as error:
-        raise not_readable(path, error) from None
-    except (OSError, ValueError) as error:
-        raise _damaged(path, f"cannot be read: {error}") from None
-
-
-def _append(path: Path, end: int, data: bytes) -> None:
-    """Write at `end`, cut what is behind, and sync. What lay there was never committed."""
-    with path.open("r+b" if path.exists() else "x+b") as file:
-        file.truncate(end)
-        file.seek(end)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _damaged(path: Path, why: str) -> LibraryError:
-    return LibraryError("damaged", why, path=str(path), hint="make the index again from its pictures")
