@@ -223,12 +223,24 @@ class Recogniser:
 
     def read_products(self, places: Sequence[Place], seen: Sequence[Sighting]) -> list[Sighting]:
         """Sightings of products that were only looked at, with the lines that are found on them."""
+        return self._read_too(places, seen, closely=False)
+
+    def read_marks(self, places: Sequence[Place], seen: Sequence[Sighting]) -> list[Sighting]:
+        """Sightings of marks that were only looked at, with what can be read in them."""
+        return self._read_too(places, seen, closely=True)
+
+    def _read_too(self, places: Sequence[Place], seen: Sequence[Sighting], *, closely: bool) -> list[Sighting]:
         made = list(seen)
         if self.reader is None:
             return made
         chosen = [i for i, sighting in enumerate(seen) if places[i].legible and not sighting.was_read]
-        lines = found_lines(self.reader, [places[i] for i in chosen])
-        for i, some, found in zip(chosen, lines, self.library.match_names(lines, k=MOST_NAMES), strict=True):
+        open_ = [places[i] for i in chosen]
+        if closely:
+            read = self.read(open_)
+        else:
+            lines = found_lines(self.reader, open_)
+            read = list(zip(lines, self.library.match_names(lines, k=MOST_NAMES), strict=True))
+        for i, (some, found) in zip(chosen, read, strict=True):
             made[i] = self._joined(places[i], seen[i], some, found)
         return made
 

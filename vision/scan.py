@@ -29,7 +29,7 @@ from vision.images.decode import MAX_PIXELS
 from vision.quality import measure
 from vision.recognise import Place, Recogniser, Sighting, Text, crop_of, looked_at, places_of, upright
 from vision.values import CopyClaim, Failure, Finding, Picture, Result, Verdict
-from vision.verdict import Calibration, OperatingPoint, decide, is_told, join_marks, settled
+from vision.verdict import Calibration, OperatingPoint, decide, doubtful, is_told, join_marks, settled
 
 if TYPE_CHECKING:
     from vision.copies import CopyDescription, CopyIndex, Hit, ScanIndex
@@ -278,11 +278,22 @@ class Scanner:
         sightings = iter(self.recogniser.see([place for row in places for place in row]))
         seen = [[next(sightings) for _ in row] for row in places]
         found = [[self._finding(*each) for each in zip(*row, strict=True)] for row in zip(places, seen, strict=True)]
+        self._read_neighbours(places, seen, found)
         self._read_subjects(places, seen, found)
         self._look_at_wholes(pictures, found)
         if self.min_score is None:
             found = [[f for f in row if f.score >= reported.get(f.kind, 0.0) or is_told(f)] for row in found]
         return [tuple(join_marks(row)) for row in found]
+
+    def _read_neighbours(
+        self, places: Sequence[Sequence[Place]], seen: Sequence[Sequence[Sighting]], found: Sequence[list[Finding]]
+    ) -> None:
+        """Read marks that were clear by their look beside wordmarks of their brand: only symbols join them."""
+        chosen = [(i, j) for i, row in enumerate(found) for j in doubtful(row, [s.was_read for s in seen[i]])]
+        marks = [places[i][j] for i, j in chosen]
+        read = self.recogniser.read_marks(marks, [seen[i][j] for i, j in chosen])
+        for (i, j), mark, sighting in zip(chosen, marks, read, strict=True):
+            found[i][j] = self._finding(mark, sighting)
 
     def _read_subjects(
         self, places: Sequence[Sequence[Place]], seen: Sequence[Sequence[Sighting]], found: Sequence[list[Finding]]

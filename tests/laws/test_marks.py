@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.values import Candidate, Finding, Reading
-from vision.verdict.marks import inside, join_marks
+from vision.verdict.marks import doubtful, inside, join_marks
 
 WORD, SYMBOL = (40.0, 10.0, 120.0, 30.0), (10.0, 8.0, 34.0, 32.0)
 
@@ -22,6 +22,16 @@ def test_a_symbol_and_the_wordmark_beside_it_become_one():
     assert one.box == (10.0, 8.0, 120.0, 32.0)
     assert (one.probability, one.brand, one.text.string) == (0.95, "Acme", "ACME")
     assert one.candidates == symbol.candidates
+
+
+def test_only_marks_that_nobody_tried_to_read_beside_a_word_of_their_brand_are_in_doubt():
+    mark, word = finding(SYMBOL), finding(WORD, read="ACME")
+    assert doubtful([mark, word], [False, True]) == [0]
+    assert doubtful([mark, word], [True, True]) == []
+    assert doubtful([finding(SYMBOL, "Other"), word], [False, True]) == []
+    assert doubtful([finding((400.0, 10.0, 480.0, 30.0)), word], [False, True]) == []
+    assert doubtful([mark, finding(WORD)], [False, False]) == []
+    assert doubtful([finding(SYMBOL, verdict="unknown"), word], [False, True]) == []
 
 
 def test_a_symbol_above_its_wordmark_is_one_mark_too():

@@ -251,6 +251,17 @@ def test_products_are_read_afterwards_by_the_lines_that_are_found(library):
         assert (seen.was_read, seen.evidence.names, seen.reading) == (True, (), None)
 
 
+def test_marks_that_were_only_looked_at_are_read_as_closely_as_others(library):
+    reader = Reader(whole="BLUEBIRD")
+    recogniser = Recogniser(Colours(), library, reader)
+    places = [place(), place(box=(40, 40, 90, 50))]  # one is too small
+    seen = recogniser.look(places)
+    first, second = recogniser.read_marks(places, seen)
+    assert (first.was_read, first.evidence.names[0].brand) == (True, "Bluebird")
+    assert second is seen[1]
+    assert recogniser.read_marks([places[0]], [first]) == [first]  # once is enough
+
+
 def test_of_a_picture_in_which_nothing_was_named_the_largest_product_is_read(library):
     reader = Reader("BLUEBIRD")
 

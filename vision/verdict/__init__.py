@@ -2,6 +2,6 @@
 
 from vision.verdict.calibrate import Calibration
 from vision.verdict.decide import OperatingPoint, decide
-from vision.verdict.marks import is_told, join_marks, settled
+from vision.verdict.marks import doubtful, is_told, join_marks, settled
 
-__all__ = ["Calibration", "OperatingPoint", "decide", "is_told", "join_marks", "settled"]
+__all__ = ["Calibration", "OperatingPoint", "decide", "doubtful", "is_told", "join_marks", "settled"]

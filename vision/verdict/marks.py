@@ -47,6 +47,20 @@ def join_marks(findings: Sequence[Finding]) -> list[Finding]:
     return _beside_joined(_parts_joined(_without_groups(findings)))
 
 
+def doubtful(findings: Sequence[Finding], were_read: Sequence[bool]) -> list[int]:
+    """Places of known marks that nobody tried to read and that stand beside a wordmark of their brand: symbols, or words too?
+
+    were_read: of each finding, whether reading was tried, also when nothing was read.
+    """
+    return [
+        i
+        for i, (mark, tried) in enumerate(zip(findings, were_read, strict=True))
+        if _named(mark)
+        and not tried
+        and any(_same_brand(f, mark) and _was_read(f) and beside(f.box, mark.box) for f in findings)
+    ]
+
+
 def _without_groups(findings: Sequence[Finding]) -> list[Finding]:
     """Without boxes that hold two apart marks of their brand of one kind, both read or both not."""
 
