@@ -20,18 +20,14 @@ from vision.errors import UsageError, WeightsError  # noqa: E402
 from vision.geometry import iou  # noqa: E402
 from vision.images import read_picture  # noqa: E402
 from vision.training.config import load_config  # noqa: E402
-from vision.training.detector import (  # noqa: E402
-    DetectorData,
+from vision.training.detector import train_detector  # noqa: E402
+from vision.training.detector_data import DetectorData, Stage, draw_batch, load_data, stages_of  # noqa: E402
+from vision.training.detector_loss import (  # noqa: E402
     LenientBCE,
-    Stage,
     StrengthAssigner,
     anchor_weights,
-    draw_batch,
-    load_data,
     padded_alone,
     padded_strengths,
-    stages_of,
-    train_detector,
 )
 from vision.training.detector_views import ALONE, Example, make_labels, turned  # noqa: E402
 from vision.training.draw.scene import Ink, Stock, draw_scene  # noqa: E402

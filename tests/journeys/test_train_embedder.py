@@ -62,7 +62,7 @@ def _quiet():
 
 def test_unseen_brands_and_held_out_drawings_stay_out_of_training(config):
     from vision.datasets.labelled import is_kin
-    from vision.training.embedder import load_training_data
+    from vision.training.embedder_data import load_training_data
 
     data = load_training_data(config)
     assert "Acme" in data.names
@@ -74,7 +74,7 @@ def test_unseen_brands_and_held_out_drawings_stay_out_of_training(config):
 
 
 def test_photographed_brands_that_are_held_out_take_their_drawings_with_them(config):
-    from vision.training.embedder import load_training_data
+    from vision.training.embedder_data import load_training_data
 
     # all drawings, for one of them is Nike's
     every = {**config["drawings"], "limit": None}
@@ -86,7 +86,9 @@ def test_photographed_brands_that_are_held_out_take_their_drawings_with_them(con
 
 def test_a_training_from_finished_weights_begins_where_they_are(config, tmp_path):
     from vision.embed.contract import stretch
-    from vision.training.embedder import _Run, embed_pictures, load_training_data, train_embedder
+    from vision.training.embedder import _Run, train_embedder
+    from vision.training.embedder_accuracy import embed_pictures
+    from vision.training.embedder_data import load_training_data
 
     first = {**config, "export": str(tmp_path / "first"), "seed": 4, "held_out": 3}
     folder = train_embedder(first, out=tmp_path / "run", resume=False)
@@ -100,7 +102,7 @@ def test_a_training_from_finished_weights_begins_where_they_are(config, tmp_path
 
 
 def test_crops_of_a_real_brand_in_a_batch_are_of_different_pictures(config):
-    from vision.training.embedder import load_training_data
+    from vision.training.embedder_data import load_training_data
 
     data = load_training_data(config)
     pictures, proxies, brands, sources = data.batch(0, seed=1, size=12, real_share=0.5, photos_per_brand=2)
@@ -149,7 +151,8 @@ def test_a_training_goes_on_from_its_checkpoint_and_gives_an_embedder(config, tm
 def test_a_step_lowers_the_loss_on_the_crops_that_it_saw(config, tmp_path):
     import torch
 
-    from vision.training.embedder import _Run, load_training_data
+    from vision.training.embedder import _Run
+    from vision.training.embedder_data import load_training_data
 
     torch.manual_seed(0)
     run = _Run({**config, "bf16": False}, load_training_data(config), tmp_path)
@@ -162,7 +165,9 @@ def test_larger_pictures_and_drawn_rivals_give_an_embedder_of_that_size(config, 
     import torch
 
     from vision.embed.contract import stretch
-    from vision.training.embedder import _Run, embed_pictures, load_training_data, train_embedder
+    from vision.training.embedder import _Run, train_embedder
+    from vision.training.embedder_accuracy import embed_pictures
+    from vision.training.embedder_data import load_training_data
 
     term = {**config["photos_term"], "drawn": True, "queue": 24}
     larger = {**config, "size": 160, "photos_term": term, "export": str(tmp_path / "larger"), "recipe": "larger.yaml"}
@@ -185,7 +190,9 @@ def test_a_larger_tower_learns_from_a_finished_one(config, tmp_path):
     import torch
 
     from vision.embed.contract import stretch
-    from vision.training.embedder import _Run, embed_pictures, load_training_data, to_input, train_embedder
+    from vision.training.embedder import _Run, train_embedder
+    from vision.training.embedder_accuracy import embed_pictures, to_input
+    from vision.training.embedder_data import load_training_data
     from vision.training.tower import finished_clip
 
     small = train_embedder({**config, "held_out": 3}, out=tmp_path / "small", resume=False)

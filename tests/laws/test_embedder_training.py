@@ -17,7 +17,9 @@ from vision.recognise import CROP_PADDING  # noqa: E402
 from vision.training import precision  # noqa: E402
 from vision.training.crops import cut_with_spare, plain_crop, vary_crop  # noqa: E402
 from vision.training.depthwise import FiveByFive, HalvedAfter  # noqa: E402
-from vision.training.embedder import Photos, TrainingData, _photo_loss, _Queue, few_shot_accuracy  # noqa: E402
+from vision.training.embedder_accuracy import few_shot_accuracy  # noqa: E402
+from vision.training.embedder_data import Photos, TrainingData  # noqa: E402
+from vision.training.embedder_losses import Queue, photo_loss  # noqa: E402
 from vision.training.tower import TRUNKS, Grid4, grid_of  # noqa: E402
 
 EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
@@ -25,7 +27,7 @@ EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
 def loss(vectors, brands, sources, queue=None) -> float:
     rows = torch.stack(vectors), torch.tensor(brands), torch.tensor(sources)
-    return float(_photo_loss(*rows, queue or _Queue(4, 2), scale=16.0, margin=0.1))
+    return float(photo_loss(*rows, queue or Queue(4, 2), scale=16.0, margin=0.1))
 
 
 def test_photographs_of_one_brand_cost_less_when_they_are_alike():
@@ -49,14 +51,14 @@ def test_crops_of_one_picture_say_nothing_of_each_other():
 
 
 def test_earlier_batches_are_rivals_and_the_oldest_are_forgotten():
-    queue = _Queue(4, 2)
+    queue = Queue(4, 2)
     assert loss([EAST, EAST], [0, 0], [0, 1], queue) < 0.01
-    with_rival = _Queue(4, 2)
+    with_rival = Queue(4, 2)
     with_rival.add(torch.stack([EAST] * 4), torch.tensor([7] * 4), torch.tensor([90, 91, 92, 93]))
     assert loss([EAST, EAST], [0, 0], [0, 1], with_rival) > 1
     with_rival.add(torch.stack([NORTH] * 4), torch.tensor([7] * 4), torch.tensor([90, 91, 92, 93]))
     assert loss([EAST, EAST], [0, 0], [0, 1], with_rival) < 0.01
-    again = _Queue(4, 2)
+    again = Queue(4, 2)
     again.restore(with_rival.state())
     assert torch.equal(again.vectors, with_rival.vectors)
     assert again.at == with_rival.at

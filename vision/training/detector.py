@@ -14,7 +14,6 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,86 +21,44 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torchvision.ops import box_iou
 
 from vision.datasets import jsonl
-from vision.datasets.labelled import LabelledPicture, brand_key, read_names, read_set
+from vision.datasets.labelled import LabelledPicture
 from vision.detect import AnyDetector, Detector
 from vision.detect.yolo import DEFAULT_IOU, DEFAULT_SCORE, FILLING, STRIDE, decode, from_square, letterbox, to_input
 from vision.errors import DatasetError, UsageError
 from vision.evaluate.boxes import Judged, best_f1, box_figures
 from vision.evaluate.detector import evaluate_detector, write_evaluation
 from vision.files import write_atomically
-from vision.geometry import to_cxcywh_norm
 from vision.images import read_picture
 from vision.training.averages import joined, start_share
-from vision.training.detector_views import (
-    ALONE,
-    KINDS,
-    Example,
-    Labels,
-    close_up,
-    labels_of,
-    make_labels,
-    mosaic,
-    single,
-    turned,
-    vary_colours,
+from vision.training.detector_data import DetectorData, Stage, draw_batch, load_data, stages_of
+from vision.training.detector_loss import (
+    LenientBCE,
+    StrengthAssigner,
+    anchor_weights,
+    loss_targets,
+    padded_alone,
+    padded_strengths,
 )
-from vision.training.draw import (
-    draw_scene,
-    expand,
-    extent_on_white,
-    folder_pictures,
-    load_stock,
-    packshot_pictures,
-)
+from vision.training.detector_views import KINDS
+from vision.training.draw import folder_pictures
 from vision.training.export import amend_card, export_model
 from vision.training.metrics_file import note_rows
 from vision.training.network import build_network
 from vision.training.precision import use_bf16
-from vision.training.self_labels import SelfLabels
 from vision.values import Detections
 
 log = logging.getLogger(__name__)
 
-LOGO, PRODUCT = KINDS.index("logo"), KINDS.index("product")
 BACKBONE = 10  # the first layers of YOLOv8: features that COCO taught, trained slower than neck and head
 WARM_UP = 60  # steps
-TURNED = 0.12  # share of examples turned by a quarter, a half or three quarters
 AVERAGE_DECAY, AVERAGE_WARM_UP = 0.998, 300
-# A logo that overlaps a product that stands alone by so much (IoU) is that product as a whole.
-SAME = 0.5
 CALIBRATION = 32  # pictures of each group that set the ranges of 8-bit arithmetic
 # How far the held-out AP50 and recall@10 may fall together, from their best, before later weights are passed over: less is
 # chance on some 170 pictures.
 TOLERANCE = 0.05
 MOST_FRESH = 250  # photographs never shown, for the operating point
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorData:
-    """Everything a run learns from, in memory. groups: examples by name. held_out: never shown."""
-
-    groups: dict[str, tuple[Example, ...]]
-    held_out: tuple[LabelledPicture, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of a run. until: share of the run at which it ends, in (0, 1]. shares: of the pictures shown, by group.
-
-    sizes: sides of the square batches in pixels, one drawn for each step. frozen: the backbone rests.
-    whole: whole pictures at about their natural size only, as detection sees them, instead of mosaics and close-ups.
-    filled: share of the whole pictures that are cut around one of their logos.
-    """
-
-    until: float
-    shares: dict[str, float]
-    sizes: tuple[int, ...]
-    frozen: bool = False
-    whole: bool = False
-    filled: float = 0.0
 
 
 def train_detector(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
@@ -119,222 +76,6 @@ def train_detector(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
         return run.export(Path(config["export"]))
     except KeyError as error:
         raise UsageError("bad_config", f"the config lacks {error}") from error
-
-
-def load_data(config: dict[str, Any]) -> DetectorData:
-    """Read the labelled sets, photographs and drawn pictures that a config names.
-
-    Pictures with a brand of `held_out_brands` are not taught: they judge the run. Sets in folders named in `sources_left_out`
-    are not read at all.
-    """
-    wanted = {name for stage in stages_of(config) for name in stage.shares}
-    held_keys = {brand_key(b) for b in config.get("held_out_brands", [])}
-    left_out = read_names(config.get("brands_left_out"))
-    sources_out = set(config.get("sources_left_out", []))
-    paths = [p for p in expand(config.get("real", [])) if p.parent.name not in sources_out]
-    pictures = [p for path in paths for p in read_set(path, brands_left_out=left_out)]
-    held = [p for p in pictures if any(b.brand and brand_key(b.brand) in held_keys for b in p.boxes)]
-    taught = [p for p in pictures if p not in held]
-    groups = _real_examples(config, taught)
-    groups["photos"] = _photo_examples(config)
-    groups["packshots"] = _packshot_examples(config) if "packshots" in wanted else []
-    groups["drawn"] = _drawn_examples(config, taught) if "drawn" in wanted else []
-    lacking = sorted(name for name in wanted if not groups.get(name))
-    if lacking:
-        raise DatasetError("missing", f"the config names no pictures for {', '.join(lacking)}")
-    log.info("pictures: %s, held out %d", {name: len(g) for name, g in groups.items()}, len(held))
-    return DetectorData({name: tuple(g) for name, g in groups.items()}, tuple(held))
-
-
-def _real_examples(config: dict[str, Any], pictures: Sequence[LabelledPicture]) -> dict[str, list[Example]]:
-    """Labelled pictures as examples, those with logos apart from those with products only.
-
-    Kinds that nobody searched a picture for are left out of its loss, or labelled by the detector that `self_labels` names.
-    """
-    labeller, unsearched = None, float(config["unsearched_weight"])
-    if given := config.get("self_labels"):
-        detector = Detector.load(Path(given["detector"]))
-        labeller, unsearched = SelfLabels(detector, float(given["teach_from"]), float(given["ignore_from"])), 1.0
-    found: dict[str, list[Example]] = {"logos": [], "products": []}
-    for picture in pictures:
-        full = labeller.complete(picture) if labeller else picture
-        labels = labels_of(full, unsearched=unsearched, extra_strength=float(config.get("extra_strength", 1.0)))
-        example = _bounded(read_picture(picture.path).pixels, labels, _longest(config))
-        found["logos" if "logo" in picture.kinds else "products"].append(example)
-    return found
-
-
-def _photo_examples(config: dict[str, Any]) -> list[Example]:
-    """Everyday photographs without a logo worth a box."""
-    found = []
-    for path in folder_pictures(config.get("photos"), config.get("most_photos")):
-        pixels = read_picture(path).pixels
-        high, wide = pixels.shape[:2]
-        # they show bottles, shoes and bags: few are wrong as logos, more would be as products
-        labels = make_labels([], [(PRODUCT, float(config["unsearched_weight"]), 0, 0, wide, high)])
-        found.append(_bounded(pixels, labels, _longest(config)))
-    return found
-
-
-def _packshot_examples(config: dict[str, Any]) -> list[Example]:
-    """Products on white. Nobody boxed the logos on them, but a whole belt or a pair of glasses is none."""
-    found = []
-    for pixels in packshot_pictures(config["packshots"]["path"], config["packshots"].get("most")):
-        if (box := extent_on_white(pixels)) is not None:
-            labels = make_labels([(box, PRODUCT)], [(LOGO, 0.0, *box), (ALONE, 0.0, *box)])
-            found.append(_bounded(pixels, labels, _longest(config)))
-    return found
-
-
-def _drawn_examples(config: dict[str, Any], taught: Sequence[LabelledPicture]) -> list[Example]:
-    """Drawn pictures; where their ground is a photograph, its own products count as in photographs."""
-    drawn, found = config["drawn"] | {"names_left_out": list(config.get("held_out_brands", []))}, []
-    stock = load_stock(drawn, taught)
-    for seed in range(int(drawn["n"])):
-        scene = draw_scene(stock, int(config["seed"]) * 1_000_000 + seed)
-        boxes = [(b.box, KINDS.index(b.kind)) for b in scene.boxes if not b.ignore]
-        regions = [(KINDS.index(b.kind), 0.0, *b.box) for b in scene.boxes if b.ignore]
-        high, wide = scene.pixels.shape[:2]
-        if scene.subject in {"logos", "products"} and stock.photos:
-            regions.append((PRODUCT, float(config["unsearched_weight"]), 0.0, 0.0, float(wide), float(high)))
-        found.append(_bounded(scene.pixels, make_labels(boxes, regions), _longest(config)))
-    return found
-
-
-def _longest(config: dict[str, Any]) -> int:
-    """Longest side in pixels at which pictures are kept: no close-up shows more."""
-    return int(config["size"]) * 3 // 2
-
-
-def stages_of(config: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages of a config, in order, the last to the end. Raises UsageError (bad_config), KeyError."""
-    stages = []
-    for given in config["stages"]:
-        shares = {str(name): float(share) for name, share in given["shares"].items() if float(share) > 0}
-        sizes = tuple(int(s) for s in given.get("sizes", [config["size"]]))
-        if not shares or not sizes or any(s < 32 or s % 32 for s in sizes):
-            raise UsageError("bad_config", "a stage needs shares above 0, and sizes that are multiples of 32")
-        until, frozen, whole = float(given["until"]), bool(given.get("frozen")), bool(given.get("whole"))
-        stages.append(Stage(until, shares, sizes, frozen, whole, float(given.get("filled", 0.0))))
-    ends = [s.until for s in stages]
-    if not ends or ends != sorted(ends) or ends[-1] != 1:
-        raise UsageError("bad_config", "the stages must follow each other, the last until 1")
-    return tuple(stages)
-
-
-def draw_batch(
-    data: DetectorData, stage: Stage, step: int, *, seed: int, batch: int
-) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
-    """Batch number `step`: (n, size, size, 3) uint8 RGB and its labels; the same arguments give the same batch."""
-    rng = np.random.default_rng([seed, step, 11])
-    names, shares = list(stage.shares), np.array(list(stage.shares.values()))
-    size = int(rng.choice(stage.sizes))
-    colours = vary_colours(seed * 1_000_003 + step)
-
-    def pick() -> Example:
-        group = data.groups[names[int(rng.choice(len(shares), p=shares / shares.sum()))]]
-        example = group[int(rng.integers(len(group)))]
-        return turned(example, int(rng.integers(1, 4))) if rng.random() < TURNED else example
-
-    pixels, labels = [], []
-    for _ in range(batch):
-        if stage.whole:
-            shown = pick()
-            if stage.filled and rng.random() < stage.filled:
-                shown = close_up(shown, rng)
-            example = single(shown, size, rng, (0.8, 1.15))
-        elif rng.random() < 0.65:
-            example = mosaic([pick() for _ in range(4)], size, rng, (0.4, 1.2))
-        else:
-            example = single(pick(), size, rng, (0.6, 1.7))
-        pixels.append(colours(image=example.pixels)["image"])
-        labels.append(example.labels)
-    return np.stack(pixels), labels
-
-
-class LenientBCE(nn.Module):
-    """Binary cross-entropy with a weight for each anchor and kind: false alarms count less where `weights` says so.
-
-    weights: (batch, anchors, kinds) in [0, 1], set before each call. An anchor of a true box counts fully, and one
-    that is assigned to a logo counts fully as no product: sources of logos never box products, but their logos are none.
-    One that predicts a product that stands alone, as a whole, counts fully as no logo.
-    """
-
-    def __init__(self, assigner: StrengthAssigner) -> None:
-        super().__init__()
-        self.assigner = assigner
-        self.weights: torch.Tensor | None = None
-
-    def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Logits and targets (batch, anchors, kinds) to the weighted loss of each, not summed."""
-        loss = nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        if self.weights is None:
-            return loss
-        full = targets > 0
-        logo, product = full[..., LOGO], full[..., PRODUCT] | full[..., LOGO]
-        if self.assigner.predicted is not None:
-            logo = logo | self.assigner.predicted
-        full = torch.stack([logo, product], dim=-1)
-        return loss * torch.where(full, 1.0, self.weights)
-
-
-class StrengthAssigner(nn.Module):
-    """ultralytics' assignment of anchors to boxes, its target scores scaled by the strength of the box.
-
-    strengths: (batch, most boxes of a picture), in the order of the labels, set before each call. alone: (batch, n, 4) xyxy
-    pixels of products that stand alone, zeros where there are fewer; predicted says afterwards which anchors (batch, anchors)
-    predict one of them as a whole.
-    """
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-        self.strengths: torch.Tensor | None = None
-        self.alone: torch.Tensor | None = None
-        self.predicted: torch.Tensor | None = None
-
-    def forward(self, *given: Any, **named: Any) -> Any:
-        """What the assigner gives: labels, boxes, scores (batch, anchors, kinds), foreground, number of each anchor's box."""
-        labels, boxes, scores, foreground, numbers = self.inner(*given, **named)
-        if self.strengths is not None and self.strengths.shape[1]:
-            scores = scores * self.strengths.gather(1, numbers.long())[..., None]
-        self.predicted = None
-        if self.alone is not None and self.alone.shape[1]:
-            self.predicted = (torch.vmap(box_iou)(given[1].float(), self.alone) >= SAME).any(dim=-1)
-        return labels, boxes, scores, foreground, numbers
-
-
-def padded_strengths(labels: Sequence[Labels]) -> torch.Tensor:
-    """Strengths of the boxes of each picture as one (batch, most boxes) tensor, filled up with ones."""
-    most = max(len(found.strengths) for found in labels)
-    table = np.ones((len(labels), most), np.float32)
-    for row, found in enumerate(labels):
-        table[row, : len(found.strengths)] = found.strengths
-    return torch.from_numpy(table)
-
-
-def padded_alone(labels: Sequence[Labels]) -> torch.Tensor:
-    """Boxes of the products that stand alone, as one (batch, most of a picture, 4) tensor, filled up with zeros."""
-    found = [each.regions[each.regions[:, 0] == ALONE, 2:] for each in labels]
-    table = np.zeros((len(found), max(map(len, found)), 4), np.float32)
-    for row, boxes in zip(table, found, strict=True):
-        row[: len(boxes)] = boxes
-    return torch.from_numpy(table)
-
-
-def anchor_weights(labels: Sequence[Labels], size: int, strides: Sequence[int]) -> torch.Tensor:
-    """The weight of a false alarm at each anchor: (batch, anchors, kinds), 1 outside all regions, the least inside several."""
-    centres = []
-    for stride in strides:
-        steps = (np.arange(size // stride, dtype=np.float32) + 0.5) * stride
-        centres.append(np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2))
-    points = np.concatenate(centres)
-    weights = np.ones((len(labels), len(points), len(KINDS)), np.float32)
-    for row, found in enumerate(labels):
-        for kind, weight, *box in found.regions[found.regions[:, 0] < ALONE]:
-            inside = ((points >= box[:2]) & (points < box[2:])).all(axis=1)
-            weights[row, inside, int(kind)] = np.minimum(weights[row, inside, int(kind)], weight)
-    return torch.from_numpy(weights)
 
 
 class DetectorRun:
@@ -440,7 +181,7 @@ class DetectorRun:
         self.bce.weights = anchor_weights(labels, size, self.strides).to(self.device)
         self.assigner.strengths = padded_strengths(labels).to(self.device)
         self.assigner.alone = padded_alone(labels).to(self.device)
-        total, parts = self.loss(_float(found), _targets(labels, size, self.device))
+        total, parts = self.loss(_float(found), loss_targets(labels, size, self.device))
         self.optimizer.zero_grad(set_to_none=True)
         total.sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
@@ -651,31 +392,6 @@ def plot(rows: Sequence[dict[str, float]], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
-
-
-def _bounded(pixels: npt.NDArray[np.uint8], labels: Labels, longest: int) -> Example:
-    """An example no larger than training will ever show it, so that thousands fit into memory."""
-    import cv2
-
-    scale = longest / max(pixels.shape[:2])
-    if scale >= 1:
-        return Example(pixels, labels)
-    high, wide = pixels.shape[:2]
-    size = (round(wide * scale), round(high * scale))
-    factor = np.array([size[0] / wide, size[1] / high] * 2, np.float32)
-    regions = labels.regions.copy()
-    regions[:, 2:] *= factor
-    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return Example(small, Labels(labels.boxes * factor, labels.kinds, labels.strengths, regions))
-
-
-def _targets(labels: Sequence[Labels], size: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """Labels in the form of ultralytics' loss: picture number, class, and xywh as shares of the picture."""
-    numbers = np.concatenate([np.full(len(found.kinds), i, np.float32) for i, found in enumerate(labels)])
-    kinds = np.concatenate([found.kinds for found in labels]).astype(np.float32)
-    boxes = to_cxcywh_norm(np.concatenate([found.boxes for found in labels]), size, size).astype(np.float32)
-    parts = {"batch_idx": numbers, "cls": kinds[:, None], "bboxes": boxes}
-    return {name: torch.from_numpy(part).to(device) for name, part in parts.items()}
 
 
 def _float(found: Any) -> Any:

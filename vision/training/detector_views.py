@@ -18,6 +18,7 @@ from vision.datasets.labelled import LabelledPicture
 from vision.values import Pixels
 
 KINDS = ("logo", "product")
+LOGO, PRODUCT = KINDS.index("logo"), KINDS.index("product")
 # The kind of a region that is no kind: the box of a product that stands alone, and is no logo as a whole.
 ALONE = len(KINDS)
 GREY = 114  # the padding that YOLO models are used to
@@ -108,9 +109,7 @@ def close_up(example: Example, rng: np.random.Generator) -> Example:
     The margin is up to half of the logo's sides, each side its own; emblems, doodles and artwork on sale look like this.
     """
     sides = example.labels.boxes[:, 2:] - example.labels.boxes[:, :2]
-    fit = np.flatnonzero(
-        (example.labels.kinds == KINDS.index("logo")) & (sides.min(axis=1, initial=np.inf) >= FILLING_SIDE)
-    )
+    fit = np.flatnonzero((example.labels.kinds == LOGO) & (sides.min(axis=1, initial=np.inf) >= FILLING_SIDE))
     if not len(fit):
         return example
     chosen = int(rng.choice(fit))

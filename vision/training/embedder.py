@@ -12,7 +12,6 @@ and what does not at this length was tried beforehand; the settings that it chos
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 import time
@@ -27,97 +26,21 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from vision.datasets.labelled import is_kin, read_names, read_set
 from vision.errors import DatasetError, UsageError
-from vision.images import read_picture
-from vision.library.names import canonical, fold
-from vision.library.sources import load_drawings, views
 from vision.training.averages import joined, start_share
-from vision.training.crops import (
-    Artwork,
-    cut_with_spare,
-    draw_crop,
-    draw_ground,
-    plain_crop,
-    random_patches,
-    vary_crop,
-)
-from vision.training.draw.stock import expand
+from vision.training.crops import vary_crop
+from vision.training.embedder_accuracy import embed_pictures, few_shot_accuracy, held_out_accuracy, to_input
+from vision.training.embedder_data import TrainingData, clean_pictures, load_training_data
+from vision.training.embedder_losses import Queue, photo_loss
 from vision.training.imitate import Teacher, regress_head
 from vision.training.metrics_file import note_rows
 from vision.training.precision import use_bf16
-from vision.training.tower import CONFIG, SIZE, Grid4, load_backbone, load_weights, untrained_clip
-from vision.values import Embeddings, Pixels
+from vision.training.tower import CONFIG, Grid4, load_backbone, load_weights, untrained_clip
 
 log = logging.getLogger(__name__)
 
 # What a user may type around a name; the bare name stands first and is drawn most often.
 TEMPLATES = ("{}", "{}", "{}", "{} logo", "logo of {}", "the {} logo")
-
-
-@dataclass(slots=True)
-class Photos:
-    """The real crops of a brand and kind, cut with their surroundings. pictures: number of the picture that each is from."""
-
-    brand: int
-    crops: list[Pixels] = field(default_factory=list)
-    pictures: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class TrainingData:
-    """Everything that crops are drawn from.
-
-    artworks and clean: the training drawings, and one clean picture of each. groups: brand number of each proxy (the drawings
-    first, then one proxy for each real brand and kind). names: display name of each brand number. real: the photographed brands
-    and kinds. held_out: drawings of brands that training never sees, with their keys. held_out_real: photographed logos of
-    others, with their keys. shares: how real crops are varied (see `vary_crop`). grounds: photographs behind drawn crops;
-    test_grounds: others, for the test. patches: crops that show no boxed logo. size: side of the embedder's pictures.
-    """
-
-    artworks: list[Artwork] = field(default_factory=list)
-    clean: list[Pixels] = field(default_factory=list)
-    groups: list[int] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    real: list[Photos] = field(default_factory=list)
-    held_out: list[tuple[str, Artwork, Pixels]] = field(default_factory=list)
-    held_out_real: list[tuple[str, Photos]] = field(default_factory=list)
-    shares: dict[str, float] = field(default_factory=dict)
-    grounds: list[Pixels] = field(default_factory=list)
-    test_grounds: list[Pixels] = field(default_factory=list)
-    patches: list[Pixels] = field(default_factory=list)
-    size: int = SIZE
-
-    def batch(
-        self, step: int, *, seed: int, size: int, real_share: float, photos_per_brand: int = 1
-    ) -> tuple[Any, Any, Any, Any]:
-        """Batch number `step`: pictures (n, s, s, 3) uint8, proxy, brand and source picture of each.
-
-        proxy: -1 for real crops. source: negative for drawn ones, each its own. photos_per_brand: so many crops of a real brand,
-        of different pictures where it has them.
-        """
-        rng = np.random.default_rng([seed, step])
-        pictures: list[Pixels] = []
-        proxies, brands, sources = list[int](), list[int](), list[int]()
-        weights = np.sqrt([len(photos.crops) for photos in self.real])
-        real = round(size * real_share) if self.real else 0
-        while len(pictures) < real:
-            photos = self.real[int(rng.choice(len(self.real), p=weights / weights.sum()))]
-            taken: dict[int, int] = {}  # one crop of each picture
-            for i in rng.permutation(len(photos.crops)).tolist():
-                taken.setdefault(photos.pictures[i], i)
-            for source, i in list(taken.items())[: min(photos_per_brand, real - len(pictures))]:
-                pictures.append(vary_crop(photos.crops[i], rng, self.size, **self.shares))
-                proxies.append(-1)
-                brands.append(photos.brand)
-                sources.append(source)
-        while len(pictures) < size:
-            proxy = int(rng.integers(len(self.artworks)))
-            sources.append(-3 - step * size - len(pictures))
-            pictures.append(draw_crop(self.artworks[proxy], self.grounds, rng, self.size))
-            proxies.append(proxy)
-            brands.append(self.groups[proxy])
-        return np.stack(pictures), np.array(proxies), np.array(brands), np.array(sources)
 
 
 def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
@@ -141,140 +64,6 @@ def train_embedder(config: dict[str, Any], *, out: Path, resume: bool) -> Path:
     run.teach_names()
     run.save()
     return export_embedder(run.model, {**config, "steps_done": run.step, "bf16": run.bf16}, data)
-
-
-def load_training_data(config: dict[str, Any]) -> TrainingData:
-    """Read drawings, real crops and photographs; keep unseen brands, their kin and the held-out drawings away from training.
-
-    Raises DatasetError (missing) when there is no drawing at all, (leaking_split) when an unseen brand got in.
-    """
-    rng = np.random.default_rng(int(config["seed"]))
-    data = TrainingData(
-        shares={k: float(v) for k, v in config.get("shares", {}).items()}, size=int(config.get("size", SIZE))
-    )
-    left_out = read_names(config.get("brands_left_out"))
-    crops, names = _real_crops(config, left_out, data, rng)
-    _load_photos(config, data, rng)
-    drawings = [d for d in _drawings(config) if not is_kin(d.name, left_out) and not is_kin(d.slug, left_out)]
-    if not drawings:
-        raise DatasetError("missing", "no drawings to train on")
-    real_keys = {key for key, _ in crops}
-    keys = sorted({d.key for d in drawings} - real_keys)
-    held_out = {keys[i] for i in rng.permutation(len(keys))[: int(config.get("held_out", 0))]}
-    known = config.get("start") or config.get("teacher")
-    if known:  # what the weights have not seen must stay unseen
-        card = json.loads(Path(known).with_name("card.json").read_text(encoding="utf-8"))
-        held_out = set(card["data"]["held_out_brands"])
-    data.held_out_real = _held_out_photos(crops, int(config.get("held_out_real", 0)))
-    photographed = {key for key, _ in data.held_out_real}
-    crops = {at: photos for at, photos in crops.items() if at[0] not in photographed and at[0] not in held_out}
-    numbers: dict[str, int] = {}
-    for drawing in drawings:
-        if drawing.key in photographed:
-            continue
-        artwork = Artwork(drawing.rgba, _rgb(drawing.colour))
-        clean = views(drawing)[0]
-        if drawing.key in held_out:
-            data.held_out.append((drawing.key, artwork, clean))
-            continue
-        if drawing.key not in numbers:
-            numbers[drawing.key] = len(numbers)
-            data.names.append(drawing.name)
-        data.artworks.append(artwork)
-        data.clean.append(clean)
-        data.groups.append(numbers[drawing.key])
-    for (key, _), of_brand in crops.items():
-        if key not in numbers:
-            numbers[key] = len(numbers)
-            data.names.append(names[key])
-        of_brand.brand = numbers[key]
-        data.real.append(of_brand)
-        data.groups.append(numbers[key])
-    if leaked := [name for name in data.names if is_kin(name, left_out)]:
-        raise DatasetError("leaking_split", f"{leaked[0]!r} belongs to a brand that is left out")
-    return data
-
-
-def clean_pictures(data: TrainingData) -> Any:
-    """The clean drawings of training as (n, s, s, 3) uint8, as the embedder sees them."""
-    from vision.embed.contract import stretch
-
-    return np.stack([stretch(picture, data.size) for picture in data.clean])
-
-
-def to_input(pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """(n, h, w, 3) uint8 to the tower's (n, 3, h, w) float32 in -1..1, channels last in memory."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-def embed_pictures(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> Embeddings:
-    """Unit embeddings (n, d) float32 of prepared pictures (n, s, s, 3) uint8, in full precision."""
-    tower.eval()
-    with torch.no_grad():
-        found = [
-            nn.functional.normalize(tower(to_input(pictures[i : i + 64])), dim=1) for i in range(0, len(pictures), 64)
-        ]
-    return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
-
-
-def held_out_accuracy(
-    tower: Grid4, data: TrainingData, *, seed: int, crops: int = 2, others: int | None = None
-) -> float:
-    """Top-1 of drawn crops of held-out brands among one clean view of every drawing, trained and held out; NaN without any.
-
-    others: so many of the trained drawings, in place of all.
-    """
-    from vision.embed.contract import stretch
-
-    if not data.held_out:
-        return math.nan
-    rng = np.random.default_rng(seed)
-    trained = np.arange(len(data.clean))[:: max(1, len(data.clean) // others) if others else 1]
-    pictures = [data.clean[i] for i in trained] + [c for _, _, c in data.held_out]
-    library = np.stack([stretch(picture, data.size) for picture in pictures])
-    keys = [str(data.groups[i]) for i in trained] + [f"held out {k}" for k, _, _ in data.held_out]
-    grounds = data.test_grounds or data.grounds
-    queries = np.stack([draw_crop(a, grounds, rng, data.size) for _, a, _ in data.held_out for _ in range(crops)])
-    wanted = [f"held out {k}" for k, _, _ in data.held_out for _ in range(crops)]
-    nearest = (embed_pictures(tower, queries) @ embed_pictures(tower, library).T).argmax(axis=1)
-    return float(np.mean([keys[i] == w for i, w in zip(nearest, wanted, strict=True)]))
-
-
-def few_shot_accuracy(
-    tower: Grid4, data: TrainingData, *, references: int = 3, rivals: int = 60, draws: int = 10
-) -> float:
-    """Top-1 of photographed logos of held-out brands against `references` crops of each of them and of rival brands; NaN
-    without any.
-
-    A crop never meets one of its own picture. rivals: so many trained brands, those with most pictures. Mean of `draws` choices.
-    """
-    if not data.held_out_real:
-        return math.nan
-    known = sorted((p for p in data.real if len(set(p.pictures)) >= references), key=lambda p: -len(p.crops))[:rivals]
-    brands = [p for _, p in data.held_out_real] + known
-    keys, pictures, crops = [], [], []
-    for number, photos in enumerate(brands):
-        some = np.random.default_rng(number).permutation(len(photos.crops))[
-            : 20 if number < len(data.held_out_real) else 6
-        ]
-        crops += [plain_crop(photos.crops[i], data.size) for i in some]
-        pictures += [photos.pictures[i] for i in some]
-        keys += [number] * len(some)
-    vectors = embed_pictures(tower, np.stack(crops))
-    owner, source = np.array(keys), np.array(pictures)
-    right, asked = 0, np.flatnonzero(owner < len(data.held_out_real))
-    cosines = vectors[asked] @ vectors.T
-    for draw in range(draws):
-        order = np.random.default_rng(draw).permutation(len(owner))
-        for row, i in enumerate(asked):
-            usable = order[source[order] != source[i]]
-            rank = np.zeros(len(usable), int)
-            for number in range(len(brands)):
-                place = np.flatnonzero(owner[usable] == number)
-                rank[place] = np.arange(len(place))
-            chosen = usable[rank < references]
-            right += int(owner[chosen[cosines[row, chosen].argmax()]] == owner[i])
-    return right / (draws * len(asked))
 
 
 class _Run:
@@ -309,7 +98,7 @@ class _Run:
         self.first = copy.deepcopy(self.tower.state_dict())
         self.first_share = start_share(config, starts_trained=bool(start))
         self.best: dict[str, Any] = {"figure": -1.0}
-        self.queue = _Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
+        self.queue = Queue(int(config.get("photos_term", {}).get("queue", 0)), self.tower.head.out_features)
         self.groups = torch.tensor(data.groups)
         self.proxies = nn.Parameter(self._first_proxies())
         self.tokens = open_clip.get_tokenizer(self.name)
@@ -459,7 +248,7 @@ class _Run:
             term = self.config["photos_term"]
             scale, margin = float(term["scale"]), float(term["margin"])
             some = real if not term.get("drawn") else torch.ones_like(real)
-            photos = _photo_loss(vectors[some], brands[some], sources[some], self.queue, scale=scale, margin=margin)
+            photos = photo_loss(vectors[some], brands[some], sources[some], self.queue, scale=scale, margin=margin)
             loss = loss + float(term["weight"]) * photos
         if wanted is not None:
             pull = float(self.config["imitate"]["weight"]) * (1 - progress)
@@ -593,65 +382,6 @@ class _Batches(torch.utils.data.Dataset):
         return pictures, proxies, brands, sources
 
 
-class _Queue:
-    """The vectors of the latest crops with brand and source picture; rows not filled yet have source -2 and brand -2."""
-
-    def __init__(self, size: int, dimensions: int) -> None:
-        self.size, self.at = size, 0
-        self.vectors = torch.zeros(size, dimensions)
-        self.brands, self.sources = (torch.full((size,), -2) for _ in range(2))
-
-    def with_batch(
-        self, vectors: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The rows of a batch, then those of the queue that are filled."""
-        filled = self.brands >= 0
-        return (
-            torch.cat([vectors, self.vectors[filled]]),
-            torch.cat([brands, self.brands[filled]]),
-            torch.cat([sources, self.sources[filled]]),
-        )
-
-    def add(self, vectors: torch.Tensor, brands: torch.Tensor, sources: torch.Tensor) -> None:
-        """Put rows in the place of the oldest."""
-        places = (torch.arange(len(brands)) + self.at) % self.size
-        self.vectors[places], self.brands[places], self.sources[places] = vectors, brands, sources
-        self.at = int((self.at + len(brands)) % self.size)
-
-    def state(self) -> dict[str, Any]:
-        """Tensors and numbers for a checkpoint."""
-        return {"vectors": self.vectors, "brands": self.brands, "sources": self.sources, "at": self.at}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up a `state`."""
-        self.vectors, self.brands, self.sources = state["vectors"], state["brands"], state["sources"]
-        self.at = int(state["at"])
-
-
-def _photo_loss(
-    vectors: torch.Tensor,
-    brands: torch.Tensor,
-    sources: torch.Tensor,
-    queue: _Queue,
-    *,
-    scale: float,
-    margin: float,
-) -> torch.Tensor:
-    """Each crop against those of other pictures, of the batch and of the queue, which then takes the batch.
-
-    Any crop of its brand will do, as in a search among a few photographs: brands have several artworks, which need not come
-    together. Crops whose brand has no other picture here count nothing. vectors: (n, d) unit rows.
-    """
-    others, their_brands, their_sources = queue.with_batch(vectors, brands, sources)
-    same_picture = sources[:, None] == their_sources[None]
-    own = (brands[:, None] == their_brands[None]) & ~same_picture
-    logits = scale * (vectors @ others.T - margin * own)
-    chances = logits.masked_fill(same_picture, -1e4).log_softmax(dim=1).masked_fill(~own, -1e4).logsumexp(dim=1)
-    queue.add(vectors.detach(), brands, sources)
-    asked = own.any(dim=1)
-    return -(chances * asked).sum() / asked.sum().clamp(min=1)
-
-
 @dataclass(slots=True)
 class _Counts:
     """Means over the steps since the last row of metrics."""
@@ -687,88 +417,6 @@ def _whiten(tower: Grid4, pictures: npt.NDArray[np.uint8]) -> None:
         )
         tower.grid_mean.copy_(grids.mean(dim=0))
         tower.grid_scale.copy_(1 / grids.std(dim=0, correction=0).clamp(min=1e-2))
-
-
-def _drawings(config: dict[str, Any]) -> list[Any]:
-    wanted = config["drawings"]
-    cache, packages = wanted.get("cache"), wanted.get("packages")
-    found = load_drawings(
-        Path(cache) if cache else None, sources=tuple(wanted["sources"]), packages=Path(packages) if packages else None
-    )
-    limit = wanted.get("limit")
-    return found[:: max(1, len(found) // int(limit))] if limit else found
-
-
-def _real_crops(
-    config: dict[str, Any], left_out: Sequence[str], data: TrainingData, rng: np.random.Generator
-) -> tuple[dict[tuple[str, str], Photos], dict[str, str]]:
-    """Cut crops by brand key and kind, and the display name of each key; patches without a boxed logo go to `data`."""
-    crops: dict[tuple[str, str], Photos] = {}
-    names: dict[str, str] = {}
-    number = 0
-    for path in expand(config.get("real", [])):
-        for picture in read_set(path, brands_left_out=left_out):
-            named = [b for b in picture.boxes if b.brand and not b.ignore and _large_enough(b.box)]
-            if not named:
-                continue
-            pixels = read_picture(picture.path).pixels
-            scale = picture.scale_to(pixels.shape[1], pixels.shape[0])
-            number += 1
-            for box in named:
-                name = canonical(str(box.brand))
-                names.setdefault(fold(name), name)
-                photos = crops.setdefault((fold(name), box.kind), Photos(-1))
-                photos.crops.append(cut_with_spare(pixels, (np.array(box.box) * scale).tolist()))
-                photos.pictures.append(number)
-            if picture.looked_at:
-                data.patches += random_patches(
-                    pixels, 1, rng, [(np.array(b.box) * scale).tolist() for b in picture.boxes]
-                )
-    return crops, names
-
-
-def _held_out_photos(crops: dict[tuple[str, str], Photos], count: int) -> list[tuple[str, Photos]]:
-    """Photographed logos to test with: brands with 8 to 40 pictures, every so-manieth of them in the order of their keys."""
-    fit = sorted(key for (key, kind), p in crops.items() if kind == "logo" and 8 <= len(set(p.pictures)) <= 40)
-    chosen = [fit[i * len(fit) // count] for i in range(count)] if len(fit) >= count > 0 else fit[:count]
-    return [(key, crops[key, "logo"]) for key in chosen]
-
-
-def _large_enough(box: Sequence[float]) -> bool:
-    return min(box[2] - box[0], box[3] - box[1]) >= 8
-
-
-def _load_photos(config: dict[str, Any], data: TrainingData, rng: np.random.Generator) -> None:
-    """Photographs in a fixed shuffle: the first three quarters lie behind training crops, the others behind the test's.
-
-    Without photographs the grounds are drawn.
-    """
-    folder = config.get("photos")
-    if not folder:
-        data.grounds = [draw_ground(rng) for _ in range(60)]
-        data.test_grounds = [draw_ground(rng) for _ in range(20)]
-        data.patches += [patch for ground in data.grounds for patch in random_patches(ground, 3, rng)]
-        return
-    paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    if not paths:
-        raise DatasetError("missing", "no photographs", path=str(folder))
-    for place, index in enumerate(rng.permutation(len(paths))):
-        pixels = read_picture(paths[int(index)]).pixels
-        scale = 320 / max(pixels.shape[:2])
-        if scale < 1:
-            pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        if place < 0.75 * len(paths):
-            data.grounds.append(pixels)
-            data.patches += random_patches(pixels, 3, rng)
-        else:
-            data.test_grounds.append(pixels)
-
-
-def _rgb(colour: str | None) -> tuple[int, int, int] | None:
-    if colour is None:
-        return None
-    value = int(colour.removeprefix("#"), 16)
-    return value >> 16 & 255, value >> 8 & 255, value & 255
 
 
 def _plot(rows: Sequence[dict[str, float]], path: Path) -> None:

@@ -23,7 +23,7 @@ from vision.training.tower import CONFIG, Grid4, configs, grid_of
 from vision.values import Embeddings
 
 if TYPE_CHECKING:
-    from vision.training.embedder import TrainingData
+    from vision.training.embedder_data import TrainingData
 
 TOKENS = 32  # of a text, as the config says
 OPSET = 17
@@ -64,7 +64,7 @@ def export_embedder(model: Any, config: dict[str, Any], data: TrainingData) -> P
     image.onnx, text.onnx, tokenizer.json, model.safetensors (half precision) with open_clip_config.json, background.npy and
     card.json. A manifest beside the folder is brought up to date.
     """
-    from vision.training.embedder import held_out_accuracy
+    from vision.training.embedder_accuracy import held_out_accuracy
 
     folder = Path(config["export"])
     folder.mkdir(parents=True, exist_ok=True)
