@@ -288,12 +288,17 @@ class Scanner:
     def _read_neighbours(
         self, places: Sequence[Sequence[Place]], seen: Sequence[Sequence[Sighting]], found: Sequence[list[Finding]]
     ) -> None:
-        """Read marks that were clear by their look beside wordmarks of their brand: only symbols join them."""
-        chosen = [(i, j) for i, row in enumerate(found) for j in doubtful(row, [s.was_read for s in seen[i]])]
-        marks = [places[i][j] for i, j in chosen]
-        read = self.recogniser.read_marks(marks, [seen[i][j] for i, j in chosen])
-        for (i, j), mark, sighting in zip(chosen, marks, read, strict=True):
-            found[i][j] = self._finding(mark, sighting)
+        """Read marks that were clear by their look beside wordmarks of their brand: only symbols join them.
+
+        What turns out to be a word too is a neighbour in its turn: packs stand in rows.
+        """
+        tried = [[s.was_read for s in row] for row in seen]
+        while chosen := [(i, j) for i, row in enumerate(found) for j in doubtful(row, tried[i])]:
+            marks = [places[i][j] for i, j in chosen]
+            read = self.recogniser.read_marks(marks, [seen[i][j] for i, j in chosen])
+            for (i, j), mark, sighting in zip(chosen, marks, read, strict=True):
+                found[i][j] = self._finding(mark, sighting)
+                tried[i][j] = True
 
     def _read_subjects(
         self, places: Sequence[Sequence[Place]], seen: Sequence[Sequence[Sighting]], found: Sequence[list[Finding]]

@@ -1,5 +1,6 @@
 """Laws of what a calibration is fitted to: it sees what a scan sees, and pictures as people keep them."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -113,6 +114,24 @@ def test_brand_free_pictures_are_found_whatever_their_format(tmp_path):
         brand_free_photos([str(tmp_path / "nowhere")], (), 1)
 
 
+def test_a_folder_of_brand_free_pictures_may_be_called_as_a_list_is(tmp_path, monkeypatch):
+    (tmp_path / "@plain").mkdir()
+    (tmp_path / "@plain" / "a.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    assert [p.name for p in brand_free_photos(["@plain"], (), 1)] == ["a.jpg"]
+
+
+def test_pictures_take_turns_with_draws_of_smaller_libraries(tmp_path):
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    names = [f"Brand {number}" for number in range(30)]
+    library.add_names([(name, ()) for name in names])
+    views = Gatherer(Everything(), Recogniser(Colours(), library), sizes=(10,)).views
+    turns = [[held for _, held in next(views)] for _ in range(4)]
+    assert {whole for whole, _ in turns} == {frozenset(names)}
+    assert [len(drawn) for _, drawn in turns] == [10] * 4
+    assert len({drawn for _, drawn in turns}) == 4
+
+
 def test_a_labelled_picture_that_cannot_be_read_is_left_out(tmp_path):
     library = Library.create(tmp_path / "l", embedder=Colours())
     library.add("Brand", colour(10, 10, 250))
@@ -136,4 +155,8 @@ def test_boxes_follow_a_file_that_has_another_size_than_its_label(tmp_path):
     shown = LabelledPicture(tmp_path / "large.png", 200, 100, (box,), "set", True, frozenset({"logo"}))
     ((name, crop),) = brand_crops(shown)
     assert name == "Brand"
+    assert (crop[..., 1] == 0).mean() > 0.7
+    # of a photograph turned by its EXIF tag some tools note the size in which it is stored; boxes are drawn on what is shown
+    turned = replace(shown, width=200, height=400, boxes=(replace(box, box=(200.0, 100.0, 320.0, 160.0)),))
+    ((name, crop),) = brand_crops(turned)
     assert (crop[..., 1] == 0).mean() > 0.7

@@ -75,7 +75,7 @@ def test_boxes_are_cut_with_their_padding_and_keep_their_brand(truth):
 def test_figures_count_only_what_can_be_known(truth):
     found = evaluate_embedder(MeanColour(), [truth], [drawing("Rouge", RED), drawing("Vert", GREEN)], draws=2)
     assert (found["drawings"], found["brands"]) == (2, 2)
-    figures = found["sets"][f"{truth.parent.name}/dev"]
+    figures = found["sets"][f"{truth.parent.name}-dev"]
     assert (figures["boxes"], figures["boxes_held"]) == (4, 3)
     assert figures["vectors_only"] == {"top1": 0.6667, "top5": 1.0}
     assert figures["vectors_only_by_brand"] == {"rouge": "1/2", "vert": "1/1"}

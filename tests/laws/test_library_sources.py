@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import tarfile
@@ -13,6 +15,7 @@ from library_fakes import Colours
 from PIL import Image
 
 from vision.errors import DatasetError, UsageError
+from vision.library import packages
 from vision.library.packages import read_svgs
 from vision.library.sources import Drawing, by_brand, differing, load_drawings, views
 
@@ -28,13 +31,25 @@ SQUARE = '<svg viewBox="0 0 24 24" xmlns="http://www.w3.org/2000/svg"><path d="M
 CROSS = '<svg viewBox="0 0 24 24" xmlns="http://www.w3.org/2000/svg"><path d="M9 0h6v9h9v6h-9v9H9v-9H0V9h9z"/></svg>'
 
 
+@pytest.fixture(autouse=True)
+def _pins(monkeypatch):
+    """The checksums of the packages, so that `tarball` can put those of its own in their place."""
+    monkeypatch.setattr(packages, "_NPM", dict(packages._NPM))
+
+
 def tarball(folder, name, files):
-    """A tarball of npm under the name that `npm pack` gives it. files: texts by path inside `package/`. Returns the folder."""
+    """A tarball under the name that `npm pack` gives it, taken for npm's own. files: texts by path inside `package/`.
+
+    Returns the folder.
+    """
     with tarfile.open(folder / name, "w:gz") as out:
         for path, text in files.items():
             entry = tarfile.TarInfo(f"package/{path}")
             entry.size = len(text.encode())
             out.addfile(entry, io.BytesIO(text.encode()))
+    checksum = base64.b64encode(hashlib.sha512((folder / name).read_bytes()).digest()).decode()
+    source = next(source for source, package in packages._NPM.items() if package.file == name)
+    packages._NPM[source] = replace(packages._NPM[source], sha512=checksum)
     return folder
 
 
@@ -61,7 +76,8 @@ def rectangle(key="acme", coloured=False, **drawn):
 
 def test_collections_are_read_under_the_names_of_their_brands(tmp_path):
     listed = [{"title": "Node.js", "hex": "5FA04E"}, {"title": "Gone", "hex": "000000"}]
-    icons = {"_data/simple-icons.json": json.dumps(listed), "icons/nodedotjs.svg": SQUARE}
+    listed += [{"title": "Owned", "hex": "000000", "license": {"type": "CC-BY-ND-2.0"}}]
+    icons = {"_data/simple-icons.json": json.dumps(listed), "icons/nodedotjs.svg": SQUARE, "icons/owned.svg": SQUARE}
     found = read_svgs("simple-icons-9", tmp_path, tarball(tmp_path, "simple-icons-9.21.0.tgz", icons))
     assert [(svg.title, svg.slug, svg.colour, svg.licence, svg.svg) for svg in found] == [
         ("Node.js", "nodedotjs", "#5fa04e", "CC0-1.0", SQUARE)
@@ -118,6 +134,9 @@ def test_plain_shapes_and_drawings_for_dark_grounds_are_left_out():
     assert differing([lettered], []) == []
     lettered.rgba[36:38] = (0, 0, 200, 255)
     assert differing([lettered], []) == [lettered]
+    faint = rectangle()
+    faint.rgba[..., 3] //= 3
+    assert differing([faint], []) == [faint]
 
 
 def one_colour(colour="#ff0000"):
@@ -208,10 +227,10 @@ class TestTinyPackage:
         with pytest.raises(DatasetError) as caught:
             load_drawings(tmp_path / "cache", sources=["iconify-logos"], packages=tmp_path / "gone")
         assert caught.value.code == "missing"
+        damaged = package(tmp_path, ICONS) / "iconify-json-logos-1.2.19.tgz"
+        damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
         with pytest.raises(DatasetError) as caught:
-            load_drawings(
-                tmp_path / "cache", sources=["thesvg"], packages=tarball(tmp_path, "thesvg-icons-3.3.8.tgz", {})
-            )
+            load_drawings(tmp_path / "cache", sources=["iconify-logos"], packages=tmp_path)
         assert caught.value.code == "bad_label"
 
     def test_a_library_is_built_of_drawings_and_crops_and_twice_the_same(self, tmp_path):

@@ -80,6 +80,13 @@ def test_a_lock_up_with_both_of_its_parts_is_one_finding():
     assert one.box == whole.box
 
 
+def test_what_lies_in_a_symbol_and_its_word_together_is_told_with_them():
+    held, symbol = finding((43.0, 50.0, 87.0, 83.0), read="ACME"), finding((18.0, 4.0, 93.0, 48.0))
+    word = finding((21.0, 43.0, 70.0, 85.0), probability=0.95, read="ACME")
+    for found in ([held, symbol, word], [word, symbol, held]):
+        assert [f.box for f in join_marks(found)] == [(18.0, 4.0, 93.0, 85.0)]
+
+
 def test_a_box_around_several_packs_goes_and_the_packs_stay():
     packs = [finding((x, 10.0, x + 40, 30.0), read="ACME") for x in (0.0, 100.0, 200.0)]
     assert join_marks([finding((0.0, 0.0, 250.0, 40.0), read="ACME"), *packs]) == packs

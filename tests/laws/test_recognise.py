@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from vision.scan import Scanner
 from vision.values import READ_BLANK, READ_CLASSES, Candidate, Finding, NameMatch, Picture, TextLine
 from vision.verdict import Calibration, is_told, settled
 from vision.verdict.evidence import FEATURES
+from vision.verdict.marks import join_marks
 
 STRICT = Calibration((0.0,) * len(FEATURES), -9.0, 0.05)  # never sure of anything
 SURE = Calibration((0.0,) * len(FEATURES), 9.0, 1e-4)  # always sure
@@ -260,6 +262,27 @@ def test_marks_that_were_only_looked_at_are_read_as_closely_as_others(library):
     assert (first.was_read, first.evidence.names[0].brand) == (True, "Bluebird")
     assert second is seen[1]
     assert recogniser.read_marks([places[0]], [first]) == [first]  # once is enough
+
+
+def test_packs_in_a_row_are_read_one_after_the_other_and_stay_apart():
+    """Only the first was read: the second was, as its neighbour, and the third passed for the second's symbol."""
+    boxes = [(x, 0.0, x + 100.0, 40.0) for x in (0.0, 110.0, 220.0, 330.0)]
+
+    def pack(box, was_read):
+        candidate = Candidate("Bluebird", 0.9, 0.98, "bluebird/1", "BLUEBIRD" if was_read else None)
+        return Finding("logo", box, 0.9, "known", "Bluebird", None, 0.98, (candidate,), None)
+
+    def read_marks(places, sightings):
+        return [SimpleNamespace(was_read=True) for _ in places]
+
+    scanner = SimpleNamespace(
+        recogniser=SimpleNamespace(read_marks=read_marks),
+        _finding=lambda place, sighting: pack(place, sighting.was_read),
+    )
+    found = [[pack(box, place == 0) for place, box in enumerate(boxes)]]
+    seen = [[SimpleNamespace(was_read=place == 0) for place in range(4)]]
+    Scanner._read_neighbours(scanner, [boxes], seen, found)
+    assert [finding.box for finding in join_marks(found[0])] == boxes
 
 
 def test_of_a_picture_in_which_nothing_was_named_the_largest_product_is_read(library):

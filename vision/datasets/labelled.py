@@ -59,7 +59,12 @@ class LabelledPicture:
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def scale_to(self, width: int, height: int) -> npt.NDArray[np.float32]:
-        """(4,) float32: what its boxes are multiplied by where its file has that many pixels, others than its label says."""
+        """(4,) float32: what its boxes are multiplied by where its file has that many pixels, others than its label says.
+
+        A label that swaps width and height tells how a turned photograph is stored; its boxes were drawn on what is shown.
+        """
+        if (width, height) == (self.height, self.width):
+            return np.ones(4, dtype=np.float32)
         return np.array([width / self.width, height / self.height] * 2, dtype=np.float32)
 
 

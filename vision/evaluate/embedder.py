@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vision.datasets.labelled import read_set
 from vision.embed import EmbedderLike
+from vision.evaluate.detector import set_names
 from vision.evaluate.metrics import first_right_rank, recall_at_k
 from vision.geometry import crop, pad
 from vision.images import read_picture
@@ -100,7 +101,7 @@ def evaluate_embedder(
         "sets": {},
     }
     held = np.unique(keys)
-    for truth in truths:
+    for name, truth in zip(set_names(truths), truths, strict=True):
         queries = embed_boxes(embedder, truth)
         inside = np.isin(queries.keys, held)
         ranks = rank_brands(queries.vectors[inside], queries.keys[inside], vectors, keys)
@@ -108,9 +109,9 @@ def evaluate_embedder(
             key: f"{int((ranks[queries.keys[inside] == key] == 1).sum())}/{int((queries.keys == key).sum())}"
             for key in np.unique(queries.keys[inside]).tolist()
         }
-        train = truth.with_name("train.jsonl")
+        train = truth.absolute().with_name("train.jsonl")
         references = embed_boxes(embedder, train) if train.is_file() else queries.none()
-        found["sets"][f"{truth.parent.name}/{truth.stem}"] = {
+        found["sets"][name] = {
             "boxes": len(queries.keys),
             "boxes_held": int(inside.sum()),
             "vectors_only": _figures(ranks),

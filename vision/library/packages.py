@@ -2,12 +2,14 @@
 
 simplepycons is a package of PyPI (extra `train`). The others are packages of npm, read straight from their tarballs: nothing of
 them is unpacked or run. Their marks belong to the brands; the licences told here are those of the drawings, as the packages state
-them.
+them: for each drawing, or for the collection as a whole.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -28,7 +30,8 @@ class Svg:
     """One drawing as its package holds it.
 
     source: the collection. slug: its name there. title: the brand's name; None where only the slug tells it. aliases: other names
-    that the source knows. licence: SPDX id. colour: "#rrggbb" of the brand for drawings without a colour of their own.
+    that the source knows. licence: SPDX id, with what it is stated for where that is not the drawing alone.
+    colour: "#rrggbb" of the brand for drawings without a colour of their own.
     """
 
     source: str
@@ -42,11 +45,12 @@ class Svg:
 
 @dataclass(frozen=True, slots=True)
 class _Package:
-    """One of npm. read: yields its drawings."""
+    """One of npm. read: yields its drawings. sha512: of its tarball, base64, as npm's registry tells it (`dist.integrity`)."""
 
     name: str
     version: str
     read: Callable[[str, tarfile.TarFile], Iterator[Svg]]
+    sha512: str
 
     @property
     def file(self) -> str:
@@ -62,29 +66,29 @@ def read_svgs(source: str, cache: Path, packages: Path | None = None) -> list[Sv
     """All drawings of a collection, ordered by slug. source: one of SOURCES.
 
     cache: where npm's tarball is kept once fetched. packages: a folder that holds the tarballs, when npm is not to be asked.
-    Raises BackendError (package_missing) without simplepycons or npm, DatasetError (missing, bad_label) for a tarball that is
-    not there or is another one.
+    Raises BackendError (package_missing) without simplepycons or npm, DatasetError (missing) for a tarball that is not there,
+    (bad_label) for one that is damaged or another one.
     """
     if source not in _NPM:
         return sorted(_simplepycons(source), key=lambda svg: svg.slug)
     package = _NPM[source]
     path = _fetched(package, cache) if packages is None else _given(package, packages)
-    try:
-        with tarfile.open(path, "r:gz") as tarball:
-            found = sorted(package.read(source, tarball), key=lambda svg: svg.slug)
-    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError("bad_label", f"this is no package of {package.name}: {error}", path=str(path)) from error
-    if not found:
-        raise DatasetError("bad_label", f"this is no package of {package.name}: it holds no drawing", path=str(path))
-    return found
+    data = path.read_bytes()
+    if base64.b64encode(hashlib.sha512(data).digest()).decode() != package.sha512:
+        raise DatasetError(
+            "bad_label",
+            f"this is not {package.spec} as npm has it",
+            path=str(path),
+            hint=f"remove it; npm pack {package.spec}",
+        )
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tarball:
+        return sorted(package.read(source, tarball), key=lambda svg: svg.slug)
 
 
-def version_of(source: str, packages: Path | None = None) -> str:
-    """What tells one state of a collection from another. Raises as `read_svgs`."""
+def version_of(source: str) -> str:
+    """What tells one state of a collection from another. Raises BackendError (package_missing) without simplepycons."""
     if source in _NPM:
-        if packages is None:
-            return _NPM[source].version
-        return hashlib.sha256(_given(_NPM[source], packages).read_bytes()).hexdigest()
+        return _NPM[source].version
     try:
         return metadata.version("simplepycons")
     except metadata.PackageNotFoundError:
@@ -98,6 +102,9 @@ def iconify_svg(icon: dict[str, Any], width: float, height: float) -> str:
     body = icon["body"].replace("currentColor", "#000000")
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f'<svg {spaces} viewBox="{view}" width="{w}" height="{h}">{body}</svg>'
+
+
+_CC0 = "CC0-1.0"
 
 
 def _simplepycons(source: str) -> Iterator[Svg]:
@@ -116,7 +123,7 @@ def _simplepycons(source: str) -> Iterator[Svg]:
                 source,
                 icon.name,
                 icon.title,
-                icon.license[0] or "CC0-1.0",
+                icon.license[0] or f"{_CC0} stated for the collection",
                 icon.raw_svg,
                 tuple(map(str, icon.aliases)),
                 icon.primary_color.lower(),
@@ -132,19 +139,24 @@ def _iconify(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
 
 
 def _simple_icons(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
-    """One-colour icons: titles and colours in a JSON file, SVGs in files named by a slug whose rule changed over the years."""
+    """One-colour icons: titles and colours in a JSON file, SVGs in files named by a slug whose rule changed over the years.
+
+    Only what is CC0, as the collection is; a few icons name another licence.
+    """
     listed = json.loads(_member(tarball, "package/_data/simple-icons.json"))
     svgs = {fold(stem): svg for stem, svg in _files(tarball, "package/icons/", ".svg")}
     for row in listed["icons"] if isinstance(listed, dict) else listed:
-        title = row["title"]
+        title, colour = row["title"], f"#{row['hex'].lower()}"
+        if row.get("license", {}).get("type", _CC0) != _CC0:
+            continue
         for key in (row.get("slug", ""), title, title.replace(".", "dot")):
             if key and fold(key) in svgs:
-                yield Svg(source, fold(key), title, "CC0-1.0", svgs[fold(key)], colour=f"#{row['hex'].lower()}")
+                yield Svg(source, fold(key), title, _CC0, svgs[fold(key)], colour=colour)
                 break
 
 
 _CAR = re.compile(r"(.+?) (?:Icon|Logo|Wordmark)(?: Horizontal)?")
-_CAR_NAMES = {"Landrover": "Land Rover", "MB": "Mercedes-Benz"}
+_CAR_NAMES = {"Landrover": "Land Rover", "Lucid": "Lucid Motors", "MB": "Mercedes-Benz"}
 
 
 def _cardog(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
@@ -167,7 +179,7 @@ def _thesvg(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
     """
     for stem, text in _files(tarball, "package/dist/", ".js"):
         told = {name: json.loads(value) for name, value in _JS_STRING.findall(text)}
-        if stem.endswith("-badge") or told.get("license") != "CC0-1.0" or "title" not in told:
+        if stem.endswith("-badge") or told.get("license") != _CC0 or "title" not in told:
             continue
         variants = text[text.index("export const variants") :]
         for variant, svg in _JS_VARIANT.findall(variants):
@@ -176,15 +188,55 @@ def _thesvg(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
 
 
 _NPM = {
-    "iconify-logos": _Package("@iconify-json/logos", "1.2.19", _iconify),
-    "cardog": _Package("@cardog-icons/core", "1.2.0", _cardog),
-    "thesvg": _Package("@thesvg/icons", "3.3.8", _thesvg),
+    "iconify-logos": _Package(
+        "@iconify-json/logos",
+        "1.2.19",
+        _iconify,
+        "ICjDNu2RW4xMk+0YAHyrTj/pW2BHgywcYyvf9DS16upalmSUbg+WqkEYJRim8iVOuVylyo9FFjzWLzACFhj8oA==",
+    ),
+    "cardog": _Package(
+        "@cardog-icons/core",
+        "1.2.0",
+        _cardog,
+        "WPZIDRL0I9VgHLQAR260KeGIz/LT3XSzCHpbpdCvKxnLRVvQ8Ecoli68+amfxokxb4wqXcfZj+Xu0BSPSeNHVA==",
+    ),
+    "thesvg": _Package(
+        "@thesvg/icons",
+        "3.3.8",
+        _thesvg,
+        "3NbRF2NT7LMURWY8eVqQiVdsi5PVjV+9g8182IuNgMAvJcaDgB5pCjy+DhNyazwQrvFBpWB8vafNF7n3YSf6Fw==",
+    ),
     # what simplepycons held in earlier years: marks that were redrawn since, and brands that asked to be taken out
-    "simple-icons-13": _Package("simple-icons", "13.21.0", _simple_icons),
-    "simple-icons-9": _Package("simple-icons", "9.21.0", _simple_icons),
-    "simple-icons-5": _Package("simple-icons", "5.24.0", _simple_icons),
-    "simple-icons-3": _Package("simple-icons", "3.13.0", _simple_icons),
-    "simple-icons-2": _Package("simple-icons", "2.19.0", _simple_icons),
+    "simple-icons-13": _Package(
+        "simple-icons",
+        "13.21.0",
+        _simple_icons,
+        "LI5pVJPBv6oc79OMsffwb6kEqnmB8P1Cjg1crNUlhsxPETQ5UzbCKQdxU+7MW6+DD1qfPkla/vSKlLD4IfyXpQ==",
+    ),
+    "simple-icons-9": _Package(
+        "simple-icons",
+        "9.21.0",
+        _simple_icons,
+        "yxjs49nKwff5ozRwPCBVcGG4Ehlg5YiR1g4EJ83zmqc0hYhYb6UQJqiy2WOga2OJ1/qVHaej7q762hYZX/mavA==",
+    ),
+    "simple-icons-5": _Package(
+        "simple-icons",
+        "5.24.0",
+        _simple_icons,
+        "wKHeqUBsHYB5KPqdc3e7BGQPQCx/NbHfJuukjo70ABGk6hegjTDSoJhsSEcVadknVG4W3+jcC3G3RbytJnapGQ==",
+    ),
+    "simple-icons-3": _Package(
+        "simple-icons",
+        "3.13.0",
+        _simple_icons,
+        "sPkiBLbwsXhlP6cQsdVMxt2es+XW+pxLYsNMeNnN0T5mgXEykyvOr4e7FgztPdrdoQBp/KeI1lp863LtqCuiqw==",
+    ),
+    "simple-icons-2": _Package(
+        "simple-icons",
+        "2.19.0",
+        _simple_icons,
+        "DI0ZIKGoZlEnGqPF5jIGaOWWDvcXL323SZc7JBQp+pT/k0p72GU9Vxy7+UEtU9zZfWTbKiSQgtERF3pzPFhV2A==",
+    ),
 }
 SOURCES = ("simplepycons", *_NPM)
 

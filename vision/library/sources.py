@@ -32,7 +32,7 @@ from vision.values import Pixels
 # The collections that are taken whole; the others hold other artwork of the same brands, and software that nobody sells.
 MAIN = ("simplepycons", "iconify-logos")
 # Bump when the way of rasterising changes, so that no older cache is taken for a new one.
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 # Alpha (of 255) from which a pixel is ink, and the least ink of a drawing that can be told from an empty one.
 _INK, _LEAST_INK = 8, 20
 # Two drawings of a brand are the same artwork when their pictures of this side differ by less than this of 1 on average.
@@ -49,7 +49,8 @@ class Drawing:
     """One vector logo as pixels.
 
     name: display name of the brand ("Coca-Cola"), the same for all drawings of a brand. key: that name folded, to group by.
-    source: one of `packages.SOURCES`. slug: its name there. licence: SPDX id. coloured: has more than one colour.
+    source: one of `packages.SOURCES`. slug: its name there. licence: as `packages.Svg` has it.
+    coloured: has more than one colour.
     colour: "#rrggbb" of the ink of a one-colour drawing (the brand's colour), None for a coloured one.
     aliases: other names of the brand that the source knows, some in other scripts.
     rgba: (h, w, 4) uint8, cropped to the ink, straight alpha, longest side about as asked for.
@@ -98,9 +99,7 @@ def load_drawings(
     cache = default_cache() if cache is None else cache
     raw = []
     for source in sources:
-        key = hashlib.sha256(
-            f"{_CACHE_FORMAT} {source} {version_of(source, packages)} {longest_side}".encode()
-        ).hexdigest()
+        key = hashlib.sha256(f"{_CACHE_FORMAT} {source} {version_of(source)} {longest_side}".encode()).hexdigest()
         path = cache / f"drawings-{source}-{key[:12]}.zip"
         raw.extend(_rasters(path, partial(read_svgs, source, cache, packages), longest_side, progress))
     titles = Titles(
@@ -339,6 +338,8 @@ def differing(drawings: Sequence[Drawing], others: Sequence[Drawing]) -> list[Dr
 
 def _plain(drawing: Drawing) -> bool:
     ink = drawing.rgba[..., 3] > 127
+    if not ink.any():  # fainter than that all over
+        return False
     hull = cv2.convexHull(np.argwhere(ink).astype(np.int32))
     return bool(ink.sum() > _PLAIN * cv2.contourArea(hull))
 

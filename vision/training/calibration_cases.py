@@ -206,7 +206,7 @@ def brand_free_photos(sources: Sequence[str], left_out: Sequence[str], every: in
     for source in sources:
         if not Path(source).is_dir():
             raise DatasetError("missing", "there is no such folder", path=source)
-        files = [found.file for found in find_inputs([source]) if found.file is not None]
+        files = [found.file for found in find_inputs([str(Path(source).absolute())]) if found.file is not None]
         if not files:
             raise DatasetError("missing", "no pictures in this folder", path=source)
         photos += [file for file in files[::every] if file.name not in set(left_out)]

@@ -44,7 +44,8 @@ def join_marks(findings: Sequence[Finding]) -> list[Finding]:
 
     What is joined stands where the surer of the two stood and keeps that one's evidence; what was read is kept either way.
     """
-    return _beside_joined(_parts_joined(_without_groups(findings)))
+    # a symbol and its word together may hold what neither of them held
+    return _parts_joined(_beside_joined(_parts_joined(_without_groups(findings))))
 
 
 def doubtful(findings: Sequence[Finding], were_read: Sequence[bool]) -> list[int]:
