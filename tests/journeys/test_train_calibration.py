@@ -57,8 +57,7 @@ def test_the_card_holds_what_a_scan_needs(trained):
     assert alone.name_weight == 0
     # more of what speaks for a brand never makes it less probable
     assert all(
-        w >= 0
-        for w in (*alone.weights[:2], *both.weights[3:5], both.weights[8], both.name_weight, both.accepted_weight)
+        w >= 0 for w in (*alone.weights[:2], *both.weights[3:5], both.weights[8], both.name_weight, both.alone_weight)
     )
 
 

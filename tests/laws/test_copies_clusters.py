@@ -239,3 +239,5 @@ def test_of_pictures_of_one_time_the_largest_is_presumed_to_be_the_original():
     pairs = [("a", "b", 0.99), ("b", "c", 0.99), ("a", "c", 0.99)]
     assert [m.id for m in group(members, pairs).clusters[0].members] == ["c", "b", "a"]
     assert group(members[:2], pairs[:1]).clusters[0].original.id == "b"
+    with pytest.raises(ValueError, match="gone"):
+        group(members, pairs, followers=frozenset({"gone"}))

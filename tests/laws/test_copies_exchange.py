@@ -182,6 +182,11 @@ def test_rows_under_a_header_that_give_no_hash_are_told(tmp_path, row, why):
     assert why in faults[0].why
 
 
+def test_remarks_in_a_table_are_passed_over(tmp_path):
+    entries, faults = read(tmp_path, f"# made by hand\nhash,id\n{FIRST},a\n# the second part\n{SECOND},#b\n# end\n")
+    assert ([e.id for e in entries], faults) == (["list/a", "list/#b"], [])
+
+
 def test_json_records_that_give_no_hash_are_told_and_the_others_read(tmp_path):
     records = [
         7,

@@ -11,6 +11,18 @@ def test_an_entry_that_everything_matches_is_set_aside_and_named():
     assert guard.quarantined == ["placeholder"]
 
 
+def test_what_was_set_aside_stays_so_in_a_scan_that_goes_on_later():
+    first, second = FloodGuard(), FloodGuard()
+    rows = [
+        (f"picture {n}", first.pass_on(f"picture {n}", ["placeholder"] if n < 2 * FLOODED else []))
+        for n in range(2 * RECENT)
+    ]
+    for query, passed in rows:
+        second.replay(query, passed)
+    assert second.quarantined == first.quarantined == ["placeholder"]
+    assert second.pass_on("one more", ["placeholder"]) == set()
+
+
 def test_a_picture_that_many_have_stolen_is_still_claimed():
     guard = FloodGuard()
     for n in range(2 * RECENT):

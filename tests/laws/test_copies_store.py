@@ -298,6 +298,24 @@ def test_altered_features_are_refused_instead_of_claimed_by(filled, path):
     assert caught.value.code == "damaged"
 
 
+def test_damage_that_was_told_once_is_told_again(filled, path):
+    reader = CopyIndex.open(path)
+    filled.add(scene(9), id="later")
+    shutil.rmtree(path / "words-00001", ignore_errors=True)
+    altered_features(path, len(reader))
+    for _ in range(2):
+        with pytest.raises(LibraryError) as caught:
+            reader.refresh()
+        assert caught.value.code == "damaged"
+
+
+def test_a_folder_that_cannot_be_made_is_told_as_that(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(LibraryError) as caught:
+        CopyIndex.create(tmp_path / "file" / "index")
+    assert caught.value.code == "read_only"
+
+
 @pytest.fixture
 def runs_of_two(monkeypatch):
     """Words are written to disk after every other picture."""
@@ -611,10 +629,11 @@ def test_two_processes_add_while_one_reads(path):
 def test_the_guard_of_a_scan_that_goes_on_knows_the_rows_that_are_there(filled, path):
     (claim, *_) = filled.search(saved(scene(1), "JPEG", quality=60))
     other = CopyIndex.open(path)
-    for number in range(FLOODED - 1):
+    for number in range(FLOODED - 2):
         row = Result(f"{number}.jpg", f"{number:064x}", 9, 9, "ok", copies=(claim,))
         other.remember(row)
     assert other.quarantined == []
+    assert claim.source in [c.source for c in other.search(saved(scene(1), "JPEG", quality=62))]
     assert claim.source not in [c.source for c in other.search(saved(scene(1), "JPEG", quality=61))]
     assert other.quarantined == [claim.source]
 

@@ -1,6 +1,7 @@
 """Laws of the verdict: probabilities, thresholds, and what may never happen."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from vision.errors import UsageError
 from vision.values import Match, NameMatch
 from vision.verdict import Calibration, OperatingPoint, decide
 from vision.verdict.calibrate import sigmoid, softmax
-from vision.verdict.evidence import Evidence, contenders, features
+from vision.verdict.evidence import FEATURES, Evidence, contenders, features
 
 CALIBRATION = Calibration(
-    (6.0, 9.0, 0.0, 6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0
+    (6.0, 9.0, 0.0, 6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, 1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0
 )
 
 
@@ -120,7 +121,7 @@ def test_an_empty_library_says_unknown():
 
 def test_two_brands_within_reach_are_ambiguous():
     near = [seen("A", 0.80), seen("B", 0.799), seen("C", 0.1)]
-    sharp = Calibration((9.0, *([0.0] * 13)), 0.0, 0.02)
+    sharp = Calibration((9.0, *([0.0] * (len(FEATURES) - 1))), 0.0, 0.02)
     verdict = decide(Evidence(near, 0.1, 120, 0.9), sharp, OperatingPoint(0.9, 0.01))
     assert verdict.name == "ambiguous"
     assert [c.brand for c in verdict.candidates] == ["A", "B", "C"]
@@ -220,13 +221,27 @@ def test_features_are_those_of_the_formula():
     assert d.similarity == 0.1
     found = features(evidence, a, [b, c, d])
     rest = [6.0, math.log(3)]
-    assert found == pytest.approx([0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
+    found = features(evidence, d, [a, b, c])  # nobody knows what D looks like
+    assert found == pytest.approx([0, 0, 0, 0, 0, 0, *rest, 5.0, 1.0, 1.0, 2.0, math.log(1000), 0.0, 0.0])
     evidence = Evidence(
         [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)], 0.2, 64, 0.75, [read("B", 1, accepted=True)], 1000
     )
     a, b, c = contenders(evidence)
     found = features(evidence, b, [a, c])
-    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, 0.0, math.log(1000), 0.0, 0.0])
+
+
+def test_the_name_of_a_brand_without_pictures_speaks_for_its_likeness_too():
+    seldom = [read("D", 1, accepted=True)]
+    evidence = Evidence([seen("A", 0.9), seen("B", 0.1)], 0.2, 64, 0.75, seldom)
+    assert CALIBRATION.ranked(evidence)[0][0].brand == "A"
+    heard = replace(CALIBRATION, alone_weight=12.0)
+    assert heard.ranked(evidence)[0][0].brand == "D"
+    drawn = replace(evidence, matches=[*evidence.matches, seen("D", 0.0)])
+    assert heard.ranked(drawn)[0][0].brand == "A"  # what it looks like is known, and this is not it
+    doubted = replace(evidence, names=[read("D", 1)])
+    assert heard.ranked(doubted)[0][0].brand == "A"
 
 
 @given(st.floats(-700, 700))

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add.add_argument(
         "--owner", metavar="O", help="whose pictures these are, a seller for instance; their ids begin with it"
     )
-    add.add_argument("--time", metavar="TIME", help="when they were first seen, as 2026-01-05T10:00:00Z (now)")
+    add.add_argument(
+        "--time", type=_time, metavar="TIME", help="when they were first seen, as 2026-01-05T10:00:00Z (now)"
+    )
     add.add_argument(
         "--meta", action="append", default=[], metavar="KEY=VALUE", help="more to know of them; may be repeated"
     )
@@ -118,6 +121,14 @@ def run_add(args: argparse.Namespace) -> int:
     else:
         print(f"{args.index}: {added} added, {read - added} unchanged, {failed} failed, {len(index)} in all")
     return 1 if failed else 0
+
+
+def _time(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ISO 8601, as 2026-01-05T10:00:00Z is") from None
+    return text
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

@@ -48,9 +48,16 @@ def action(
 def opened(path: Path) -> CopyIndex:
     """The index of a folder; a new one where there is no such folder, or an empty one."""
     from vision.copies import CopyIndex
-    from vision.copies.segments import is_new
+    from vision.copies.segments import POINTER, is_new
 
-    return CopyIndex.create(path) if is_new(path) else CopyIndex.open(path)
+    if is_new(path):
+        try:
+            return CopyIndex.create(path)
+        except UsageError:
+            if not (path / POINTER).exists():
+                raise
+            # another program was quicker
+    return CopyIndex.open(path)
 
 
 def described(

@@ -308,7 +308,7 @@ def _progress(args: argparse.Namespace, inputs: list[str], done: int) -> Iterato
 def _finish(
     args: argparse.Namespace, scanner: Scanner, inputs: list[str], rows_path: Path, record: dict[str, Any]
 ) -> None:
-    """The other formats and the page, made from the rows and the pictures, so that a resumed scan ends with the same ones."""
+    """The other formats and the page, made from the rows and the pictures, so that a resumed scan ends with the same findings."""
     from vision.images.find import Finder
     from vision.report.rows import to_csv, to_parquet
 

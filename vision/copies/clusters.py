@@ -112,6 +112,8 @@ def group(
         pair = _numbered(numbers, one, other)
         if pair[0] != pair[1]:
             claimed[pair] = max(claimed.get(pair, 0.0), probability)
+    if unknown := followers - numbers.keys():
+        raise ValueError(f"no picture has the id {min(unknown)!r}")
     following = {numbers[id] for id in followers}
     tying = {pair: probability for pair, probability in claimed.items() if following.isdisjoint(pair)}
     linkage = _Linkage(tying, {_numbered(numbers, *pair) for pair in denied})

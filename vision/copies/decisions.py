@@ -33,7 +33,8 @@ _DIGITS = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about one pair. a, b: sha256 of the two files, 64 hex digits; equal for a file and copies of its bytes.
+    """What was decided about one pair. a, b: sha256 of the two files, 64 hex digits; equal in decisions of earlier versions
+    about a file and copies of its bytes.
 
     names: what the two were called when it was decided. when: ISO 8601. by: who decided. note: why.
     """

@@ -208,7 +208,7 @@ class Entries:
         the share that agrees."""
         if by_hash is not None and by_hash.identical:
             return by_hash, 1.0
-        # what is asked by a hash alone, as `CopyIndex.pairs` asks with imported ones, has nothing to lay on anything either
+        # what is asked by a hash alone, as `CopyIndex.ties` asks with imported ones, has nothing to lay on anything either
         reference = None if query.local.plane is None else self._reference(number)
         if reference is None:
             return by_hash, 0.0

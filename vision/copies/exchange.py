@@ -247,11 +247,13 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[int, Record | _Refused]]:
     delimiter, first = ",", True
     for number, text in _logical(lines):
         line = text.strip("\r\n")
-        if not line.strip() or (header is None and line.startswith("#")):  # in a table # may begin a name
+        if not line.strip() or (header is None and line.startswith("#")):
             continue
         try:
             if header is not None:
-                yield number, dict(zip(header, _fields(line, delimiter), strict=False))
+                fields = _fields(line, delimiter)
+                if not line.startswith("#") or any(map(_is_hash, fields)):
+                    yield number, dict(zip(header, fields, strict=False))
                 continue
             # without a header every line is asked anew: a corrupt first one must not decide for the others
             ways = {sign: _fields(line, sign) for sign in ",;\t"}

@@ -33,6 +33,13 @@ class FloodGuard:
 
         The same picture asked again counts once.
         """
+        return self._count(query, entries, FLOODED)
+
+    def replay(self, query: str, passed: Iterable[str]) -> None:
+        """Count what an earlier guard passed on. The claim for which an entry was set aside is not among it: one less will do."""
+        self._count(query, passed, FLOODED - 1)
+
+    def _count(self, query: str, entries: Iterable[str], bar: int) -> set[str]:
         entries = tuple(entries)
         with self._lock:
             if query not in self._queries:
@@ -47,7 +54,7 @@ class FloodGuard:
                         if not self._counts[entry]:
                             del self._counts[entry]
             for entry in entries:
-                if entry not in self._quarantined and self._counts[entry] >= FLOODED:
+                if entry not in self._quarantined and self._counts[entry] >= bar:
                     self._quarantined.add(entry)
                     log.warning(
                         "%s is claimed by %d of the last %d pictures: it is set aside and claimed no more",

@@ -9,7 +9,7 @@
     decisions.jsonl       what a person decided about pairs (`decisions.py`)
     words-00001/          postings by word, a cache that is made again from the features when it is not there
 
-A writer holds a lock, appends, syncs both files and then replaces the pointer. Only what the pointer counts exists: what a
+A writer holds a lock, appends, syncs its files and then replaces the pointer. Only what the pointer counts exists: what a
 crash left behind it is cut by the next writer, and what is inside it and altered is refused. A reader reads the pointer and then
 no more than it counts, so that it needs no lock. Nothing is rewritten, and deleting is a row too, until
 `compact` writes what is left as new segments and points to these instead.

@@ -124,7 +124,10 @@ class CopyIndex:
             raise UsageError(
                 "bad_option", "this is no empty folder", path=str(path), hint="open it, or name another one"
             )
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryError("read_only", f"cannot be made: {error.strerror}", path=str(path)) from None
         with locked(path, LOCK_SECONDS, "index"):
             if not (path / POINTER).exists():  # another program may have been quicker
                 write_pointer(path, [])
@@ -156,7 +159,6 @@ class CopyIndex:
         names = [segment.name for segment in segments]
         if not self._segments or names[: len(self._segments)] != [s.name for s in self._segments]:
             self._forget(names)  # nothing read yet, or compacted since
-        grown = False
         for number, segment in enumerate(segments):
             is_known = number < len(self._segments)
             known = self._segments[number] if is_known else Segment(segment.name)
@@ -168,9 +170,8 @@ class CopyIndex:
             self._rows[number:] = [rows]
             self._texts[number:] = [text]
             self._locals[number:] = [local]
-            grown = True
-        if grown:
             self._by_content = None
+        if len(self._entries.words) < len(self._entries):  # new rows, or a look before this one met damage
             self._take_in_words()
 
     @property
@@ -259,10 +260,10 @@ class CopyIndex:
         return [c for c, hit in zip(made, hits, strict=True) if hit.identical or c.source in passed]
 
     def remember(self, result: Result) -> None:
-        """Count the claims on this index in a row of a scan that is gone on with, as `claims_of` did when it was made."""
+        """Count the claims on this index in a row of a scan that is gone on with, so that what was set aside stays so."""
         if result.sha256 is not None:
             ours = (claim for claim in result.copies if claim.index == self.name and not claims.is_identical(claim))
-            self._guard.pass_on(result.sha256, [claim.source for claim in ours])
+            self._guard.replay(result.sha256, [claim.source for claim in ours])
 
     @property
     def quarantined(self) -> list[str]:

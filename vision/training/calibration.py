@@ -82,7 +82,9 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     held_out = cross_validated(cases, folds)
     alone = cross_validated(cases, folds, text=False)
     fitted = fit(cases, reading=False), fit(cases)
-    whole = [i for i, case in enumerate(cases) if case.brands >= len(searched) - 1]
+    pictured = [i for i, case in enumerate(cases) if not case.by_name]
+    whole = [i for i in pictured if cases[i].brands >= len(searched) - 1]
+    named_only = [i for i, case in enumerate(cases) if case.by_name and case.brands >= len(searched) - 1]
     own = library if searched is not library else None
     shipped = [cases[i] for i in whole]
     shipped_held_out = [held_out[i] for i in whole]
@@ -111,6 +113,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
             "library_sizes": sorted({case.brands for case in cases}),
             "boxes": len(cases),
             "known": sum(not c.stranger for c in cases),
+            "known_by_name_alone": sum(c.by_name for c in cases),
             "strangers": sum(c.stranger for c in cases),
         },
         "files": {"reliability.png": weights.digest(export / "reliability.png")},
@@ -123,9 +126,12 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
             "folds_by_brand": folds,
             **reliability(*_of_own(shipped, shipped_held_out, own), least),
             "vision_alone": reliability(*_of_own(shipped, [alone[i] for i in whole], own), least),
+            "brand_held_by_name_alone": reliability(
+                *_of_own([cases[i] for i in named_only], [held_out[i] for i in named_only], own), least
+            ),
             "by_library_size": {
                 str(size): reliability(*_of_own([cases[i] for i in rows], [held_out[i] for i in rows], own), least)
-                for size, rows in _by_size(cases).items()
+                for size, rows in _by_size(cases, pictured).items()
             },
         },
         "limits": "Fitted on logos of mostly known brands and on Flickr-like photographs with the shipped library of some "
@@ -209,10 +215,10 @@ def _own_bars(cases: Sequence[Case], answers: Sequence[Answer], least: float) ->
     }
 
 
-def _by_size(cases: Sequence[Case]) -> dict[int, list[int]]:
-    """Rows of the cases by size of the library; a brand more or less, the one in question, is the same size."""
+def _by_size(cases: Sequence[Case], chosen: Sequence[int]) -> dict[int, list[int]]:
+    """Rows of the chosen cases by size of the library; a brand more or less, the one in question, is the same size."""
     sizes: dict[int, list[int]] = {}
-    for row in sorted(range(len(cases)), key=lambda i: -cases[i].brands):
+    for row in sorted(chosen, key=lambda i: -cases[i].brands):
         near = next((size for size in sizes if size - cases[row].brands <= 2), cases[row].brands)
         sizes.setdefault(near, []).append(row)
     return {size: sorted(sizes[size]) for size in sorted(sizes)}

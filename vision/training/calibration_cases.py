@@ -47,7 +47,7 @@ class Case:
 
     right: index of the true brand among `contenders(evidence)`, or None. stranger: none of the library's brands is there.
     group: what folds are made of: the true brand, or the picture. read: it was, also when nothing was found to read; marks too
-    small are not. brands: size of the library.
+    small are not. by_name: the library is taken to hold the true brand by name alone. brands: size of the library.
     """
 
     evidence: Evidence
@@ -55,6 +55,7 @@ class Case:
     stranger: bool
     group: str
     read: bool = True
+    by_name: bool = False
 
     @property
     def brands(self) -> int:
@@ -147,9 +148,19 @@ class Gatherer:
                     evidence = self._evidence(sighting, matches, held | {name}, own=name)
                     right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
                     yield Case(evidence, right, False, brand, sighting.was_read)
+                    if any(n.brand == name and n.accepted for n in sighting.evidence.names):
+                        yield self._by_name_alone(sighting, matches, held | {name}, name, brand)
                 rivals = held - {name} if name is not None else held
                 evidence = self._evidence(sighting, matches, rivals, without=shown if name is None else frozenset())
                 yield Case(evidence, None, True, brand or group, sighting.was_read)
+
+    def _by_name_alone(
+        self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], name: str, group: str
+    ) -> Case:
+        """A box whose brand was clearly read, as it is when the library has no picture of that brand. held: with that brand."""
+        evidence = self._evidence(sighting, searched, held, pictureless=name)
+        right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
+        return Case(evidence, right, False, group, sighting.was_read, by_name=True)
 
     def _evidence(
         self,
@@ -158,17 +169,18 @@ class Gatherer:
         held: frozenset[str],
         own: str | None = None,
         without: frozenset[str] = frozenset(),
+        pictureless: str | None = None,
     ) -> Evidence:
         """What a library of the brands `held` and all negatives would have given. own: a brand that joins it for this box.
-        without: brands that are passed over, as if they had no references."""
+        without: brands that are passed over, as if they were not there. pictureless: one that it holds by name alone."""
         found = held - without
-        near = {m.brand: m for m in searched if m.negative or m.brand in found}
+        near = {m.brand: m for m in searched if m.brand != pictureless and (m.negative or m.brand in found)}
         if own is not None and own not in near:
             match = self.recogniser.library.nearest_of(sighting.embedding[None], [[own]])[0][0]
             near |= {own: match} if match is not None else {}
         kept = dict(sorted(near.items(), key=lambda item: -item[1].similarity)[:NEIGHBORS])
         names = [n for n in sighting.evidence.names if n.brand in found][:MOST_NAMES]
-        everywhere = {m.brand: m for m in sighting.evidence.matches}
+        everywhere = {m.brand: m for m in sighting.evidence.matches if m.brand != pictureless}
         read = {n.brand: everywhere[n.brand] for n in names if n.brand in everywhere and n.brand not in kept}
         return replace(
             sighting.evidence, matches=(*kept.values(), *read.values()), names=tuple(names), brands=len(held)

@@ -34,15 +34,16 @@ def fit(cases: Sequence[Case], *, reading: bool = True, ridge: float = 1e-3) -> 
     """The calibration under which the cases are most likely, with a small ridge on the standardised weights.
 
     A case with its brand among the contenders has the likelihood of that contender; every other one that of "none of these".
-    reading: with what was read; without it the names of all cases are passed over. Sizes of the library weigh alike.
+    reading: with what was read; without it the names of all cases are passed over, and brands that are held by name alone. Sizes
+    of the library weigh alike.
     """
     from scipy.optimize import minimize
 
     if not reading:
-        cases = [without_names(c) for c in cases]
+        cases = [without_names(c) for c in cases if not c.by_name]
     cases = [c for c in cases if c.evidence.matches or c.evidence.names]
     table = _Table(cases)
-    found = _START if reading else replace(_START, name_weight=0.0, accepted_weight=0.0)
+    found = _START if reading else replace(_START, name_weight=0.0, alone_weight=0.0)
     count = len(FEATURES)
     bounds = [_BOUNDS[name] for name in FEATURES] + [(None, None), (np.log(0.005), np.log(1.0))]
     bounds += [(0.0, 4.0), (0.0, 8.0)] if reading else [(0.0, 0.0)] * 2
@@ -66,7 +67,7 @@ def fit(cases: Sequence[Case], *, reading: bool = True, ridge: float = 1e-3) -> 
         start = np.zeros(count + 4)
         start[:count] = np.array(found.weights) * spread
         start[count] = found.bias + np.array(found.weights) @ mean
-        start[count + 1 :] = np.log(found.temperature), found.name_weight, found.accepted_weight
+        start[count + 1 :] = np.log(found.temperature), found.name_weight, found.alone_weight
         p = minimize(loss, start, method="L-BFGS-B", bounds=bounds, options={"maxfun": 4000}).x
         slopes = p[:count] / spread
         found = Calibration(
@@ -99,26 +100,26 @@ class _Table:
         most = max(len(f) for f in found)
         shape = len(cases), most
         self.similarity = np.full(shape, -1e3)
-        self.points, self.accepted = np.zeros(shape), np.zeros(shape)
+        self.points, self.alone = np.zeros(shape), np.zeros(shape)
         self.features: list[list[Floats]] = []
         self.right = np.array([-1 if c.right is None else c.right for c in cases])
         for row, (case, all_) in enumerate(zip(cases, found, strict=True)):
             self.similarity[row, : len(all_)] = [c.similarity for c in all_]
             self.points[row, : len(all_)] = [c.points for c in all_]
-            self.accepted[row, : len(all_)] = [c.accepted for c in all_]
+            self.alone[row, : len(all_)] = [c.alone for c in all_]
             self.features.append([features(case.evidence, c, all_[:i] + all_[i + 1 :]) for i, c in enumerate(all_)])
 
-    def utilities(self, temperature: float, name_weight: float, accepted_weight: float) -> Floats:
-        return self.similarity / temperature + name_weight * self.points + accepted_weight * self.accepted
+    def utilities(self, temperature: float, name_weight: float, alone_weight: float) -> Floats:
+        return self.similarity / temperature + name_weight * self.points + alone_weight * self.alone
 
     def best(self, calibration: Calibration) -> npt.NDArray[np.int64]:
         """(n,) index of the contender with the highest utility."""
-        utilities = self.utilities(calibration.temperature, calibration.name_weight, calibration.accepted_weight)
+        utilities = self.utilities(calibration.temperature, calibration.name_weight, calibration.alone_weight)
         return np.asarray(utilities.argmax(axis=1), dtype=np.int64)
 
-    def share_of_right(self, temperature: float, name_weight: float, accepted_weight: float) -> Floats:
+    def share_of_right(self, temperature: float, name_weight: float, alone_weight: float) -> Floats:
         """(n,) share of the true contender; of the first one where there is none."""
-        utilities = self.utilities(temperature, name_weight, accepted_weight)
+        utilities = self.utilities(temperature, name_weight, alone_weight)
         raised = np.exp(utilities - utilities.max(axis=1, keepdims=True))
         shares = raised / raised.sum(axis=1, keepdims=True)
         return np.asarray(np.take_along_axis(shares, np.maximum(self.right, 0)[:, None], axis=1)[:, 0])

@@ -24,20 +24,20 @@ class Calibration:
     """The fitted numbers.
 
     weights: one for each of `FEATURES`. bias: the logit at zero. temperature: cosines per unit of the softmax, over 0.
-    name_weight, accepted_weight: units of the softmax for each point of a name, and for a name that would do by itself; not
-    negative, so that a name never speaks against its brand.
+    name_weight, alone_weight: units of the softmax for each point of a name, and for the name of a brand without pictures that
+    would do by itself; not negative, so that a name never speaks against its brand.
     """
 
     weights: tuple[float, ...]
     bias: float
     temperature: float
     name_weight: float = 0.0
-    accepted_weight: float = 0.0
+    alone_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.weights) != len(FEATURES) or self.temperature <= 0:
             raise ValueError(f"{len(FEATURES)} weights and a positive temperature are needed")
-        if self.name_weight < 0 or self.accepted_weight < 0:
+        if self.name_weight < 0 or self.alone_weight < 0:
             raise ValueError("a name cannot speak against its brand")
 
     @classmethod
@@ -50,7 +50,7 @@ class Calibration:
             section["bias"],
             section["temperature"],
             section["name_weight"],
-            section["accepted_weight"],
+            section["alone_weight"],
         )
 
     def to_card(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Calibration:
             "bias": self.bias,
             "temperature": self.temperature,
             "name_weight": self.name_weight,
-            "accepted_weight": self.accepted_weight,
+            "alone_weight": self.alone_weight,
         }
 
     def ranked(self, evidence: Evidence) -> list[tuple[Contender, float]]:
@@ -80,7 +80,7 @@ class Calibration:
         """(n,) what speaks for each contender, in units of the softmax."""
         return np.array(
             [
-                c.similarity / self.temperature + self.name_weight * c.points + self.accepted_weight * c.accepted
+                c.similarity / self.temperature + self.name_weight * c.points + self.alone_weight * c.alone
                 for c in found
             ],
             dtype=np.float64,

@@ -32,6 +32,7 @@ FEATURES = (
     "detector_logit",
     "name_points",  # how well the best brand's name fits what was read, 0 when it does not
     "name_accepted",  # 1 when the name alone would do
+    "no_picture",  # 1 when the library has no picture of the best brand, whose likeness then says nothing: the first six are 0
     "rival_points",  # how well the name of another brand fits
     "log_brands",  # natural logarithm of the brands that a stranger could be taken for
     "product",  # 1 for a product subject
@@ -91,6 +92,11 @@ class Contender:
         return self.name is not None and self.name.accepted
 
     @property
+    def alone(self) -> bool:
+        """Its name alone would do, and nothing else can speak for it: the library has no picture of it."""
+        return self.accepted and self.match is None
+
+    @property
     def negative(self) -> bool:
         """It is no brand, but something that looks like one."""
         return self.match is not None and self.match.negative
@@ -137,7 +143,7 @@ def is_silhouette(evidence: Evidence, best: Contender) -> bool:
 
 
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
-    """(14,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
+    """(15,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
     similarities = [c.similarity for c in others]
     likeness = [
@@ -145,6 +151,8 @@ def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -
         best.similarity - max(similarities, default=0.0),
         best.similarity - (sum(similarities) / len(similarities) if similarities else 0.0),
     ]
+    if best.match is None:
+        likeness = [0.0] * 3
     return np.array(
         [
             *(0.0 if best.accepted else v for v in likeness),
@@ -153,6 +161,7 @@ def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -
             np.log(score / (1 - score)),
             best.points,
             float(best.accepted),
+            float(best.match is None),
             max((c.points for c in others), default=0.0),
             np.log(max(evidence.brands, LEAST_BRANDS)),
             float(evidence.kind == "product"),
