@@ -124,10 +124,13 @@ def test_a_folder_of_brand_free_pictures_may_be_called_as_a_list_is(tmp_path, mo
 def test_pictures_take_turns_with_draws_of_smaller_libraries(tmp_path):
     library = Library.create(tmp_path / "l", embedder=Colours())
     names = [f"Brand {number}" for number in range(30)]
-    library.add_names([(name, ()) for name in names])
+    for number, name in enumerate(names):
+        library.add(name, colour(8 * number, 10, 250))
+    library.add_names([("Only A Name", ())])
     views = Gatherer(Everything(), Recogniser(Colours(), library), sizes=(10,)).views
     turns = [[held for _, held in next(views)] for _ in range(4)]
-    assert {whole for whole, _ in turns} == {frozenset(names)}
+    assert {whole for whole, _ in turns} == {frozenset([*names, "Only A Name"])}
+    assert all(drawn <= frozenset(names) for _, drawn in turns)
     assert [len(drawn) for _, drawn in turns] == [10] * 4
     assert len({drawn for _, drawn in turns}) == 4
 

@@ -64,7 +64,7 @@ class Case:
 
 
 class Gatherer:
-    """Makes cases with the stages of a scan. sizes: of the smaller libraries, drawn from the whole one.
+    """Makes cases with the stages of a scan. sizes: of the smaller libraries, drawn from the whole one's brands with pictures.
 
     They are drawn `DRAWS` times and pictures take turns, so that no brand that happens to be in or out of one decides the fit.
     """
@@ -76,14 +76,16 @@ class Gatherer:
         self.name_of = {fold(canonical(name)): name for name in names}
         whole = library, frozenset(names)
         negatives = [b.name for b in library.negatives()]
+        shown = {reference.brand_id for reference in library.all_references()}
+        pictured = [b.name for b in library.brands() if b.id in shown]
 
         def drawn(order: npt.NDArray[np.int64], size: int) -> tuple[Library, frozenset[str]]:
-            chosen = frozenset(names[i] for i in order[:size])
+            chosen = frozenset(pictured[i] for i in order[:size])
             return library.subset(brands=[*sorted(chosen), *negatives]), chosen
 
-        orders = (np.random.default_rng((seed, draw)).permutation(len(names)) for draw in range(DRAWS))
+        orders = (np.random.default_rng((seed, draw)).permutation(len(pictured)) for draw in range(DRAWS))
         self.views = cycle(
-            [whole, *(drawn(order, size) for size in sizes if size < len(names))] for order in list(orders)
+            [whole, *(drawn(order, size) for size in sizes if size < len(pictured))] for order in list(orders)
         )
 
     def labelled(self, pictures: Iterable[LabelledPicture]) -> Iterator[Case]:
