@@ -172,6 +172,12 @@ def test_short_names_that_differ_in_one_letter_need_that_letter_read_clearly():
     assert [m.brand for m in found][:2] == ["Arlo", "Arla"]
     assert found[0].score > 0
     assert not any(m.accepted for m in found)
+    # also where many other names have most of its letters
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    crowd = [f"{a}arlo" for a in letters] + [f"arlo{a}" for a in letters] + [f"ar{a}lo" for a in letters]
+    among = NameIndex([(name, name) for name in ("Arla", "Arlo", *crowd)], words={})
+    assert accepted("ARLO", index=among) == ["Arlo"]
+    assert not any(m.accepted for m in among.match([doubtful]))
     # with nobody to take it for it is the name, and so is a long one
     assert [m.accepted for m in NameIndex([("Arlo", "Arlo")], words={}).match([doubtful])] == [True]
     pair = NameIndex([("Gardena", "Gardena"), ("Gardeno", "Gardeno")], words={})

@@ -164,6 +164,16 @@ def test_a_brand_that_has_no_picture_is_named_when_it_is_read():
     assert (best.similarity, best.reference, best.read) == (None, None, "BY NAME")
 
 
+def test_a_brand_that_has_no_picture_needs_its_name_read_without_error():
+    inexact = replace(read("Naturella", 6, accepted=True), string="NATURELL", edits=1)
+    for name, expected in ((inexact, "unknown"), (replace(inexact, edits=0), "known")):
+        evidence = Evidence([seen("A", 0.2)], 0.0, 80, 0.8, [name])
+        assert decide(evidence, CALIBRATION, OperatingPoint(0.3, 0.01)).name == expected
+    # with a picture it may have one
+    (pictured,) = contenders(Evidence([seen("Naturella", 0.2)], 0.0, 80, 0.8, [inexact]))
+    assert (pictured.accepted, pictured.points > 0) == (True, True)
+
+
 def test_a_short_name_or_ordinary_word_counts_only_where_the_pictures_agree():
     near = [seen(f"brand {i}", 0.5 - i / 50) for i in range(10)]
     far = [*near, seen("Gap", 0.1)]

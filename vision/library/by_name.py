@@ -331,7 +331,7 @@ class NameIndex:
                     name.spelling,
                     run.string,
                     pair.score,
-                    pair.score >= 0 and not outdone and _rules(name, pair) and not self._disputed(pair, found),
+                    pair.score >= 0 and not outdone and _rules(name, pair) and not self._disputed(pair),
                     pair.edits,
                     run.text.confidence,
                     run.text.box,
@@ -340,17 +340,23 @@ class NameIndex:
             )
         return matches
 
-    def _disputed(self, pair: _Pair, found: Iterable[_Pair]) -> bool:
-        """True for a short name when another brand's, with one other letter, is nearly as likely in the same place."""
-        key = self._names[pair.place].key
-        least = pair.score - _DISPUTED * _ERRORS / len(key)
-        return len(key) <= _DISPUTED_LETTERS and any(
-            other.score >= least
-            and len(self._names[other.place].key) == len(key)
-            and _overlap(other.run.span, pair.run.span)
-            and Levenshtein.distance(key, self._names[other.place].key) == 1
-            for other in found
+    def _disputed(self, pair: _Pair) -> bool:
+        """True for a short name when another brand's, with one other letter, is nearly as likely in the same place.
+
+        Every such name is weighed, near or not: among many names the nearest are others.
+        """
+        name = self._names[pair.place]
+        n = len(name.key)
+        if n > _DISPUTED_LETTERS:
+            return False
+        first, last = self._starts[n], self._starts[n + 1]
+        keys = [other.key for other in self._names[first:last]]
+        changed = process.cdist([name.key], keys, scorer=Levenshtein.distance, score_cutoff=1)[0]
+        twins = np.array(
+            [i for i in np.flatnonzero(changed == 1) + first if self._names[i].brand != name.brand], dtype=np.int64
         )
+        least = pair.score - _DISPUTED * _ERRORS / n
+        return any(twin.score >= least for twin in self._weighed(self._pairs([(pair.run, twins)])))
 
     def _order(self, pair: _Pair) -> tuple[float, str, str, tuple[str, int, int]]:
         name = self._names[pair.place]

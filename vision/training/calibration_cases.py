@@ -150,19 +150,19 @@ class Gatherer:
                     evidence = self._evidence(sighting, matches, held | {name}, own=name)
                     right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
                     yield Case(evidence, right, False, brand, sighting.was_read)
-                    if any(n.brand == name and n.accepted for n in sighting.evidence.names):
-                        yield self._by_name_alone(sighting, matches, held | {name}, name, brand)
+                    yield from self._by_name_alone(sighting, matches, held | {name}, name, brand)
                 rivals = held - {name} if name is not None else held
                 evidence = self._evidence(sighting, matches, rivals, without=shown if name is None else frozenset())
                 yield Case(evidence, None, True, brand or group, sighting.was_read)
 
     def _by_name_alone(
         self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], name: str, group: str
-    ) -> Case:
+    ) -> Iterator[Case]:
         """A box whose brand was clearly read, as it is when the library has no picture of that brand. held: with that brand."""
         evidence = self._evidence(sighting, searched, held, pictureless=name)
-        right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
-        return Case(evidence, right, False, group, sighting.was_read, by_name=True)
+        right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name and c.alone), None)
+        if right is not None:
+            yield Case(evidence, right, False, group, sighting.was_read, by_name=True)
 
     def _evidence(
         self,

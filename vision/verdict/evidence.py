@@ -82,14 +82,14 @@ class Contender:
         if self.name is None:
             return 0.0
         points = min(max(self.name.score + POINTS_BELOW, 0.0), MOST_POINTS)
-        if self.name.accepted:
+        if self.accepted:
             return points
         return min(points, POINTS_BELOW) if self.agrees else 0.0
 
     @property
     def accepted(self) -> bool:
-        """Its name alone would do."""
-        return self.name is not None and self.name.accepted
+        """Its name alone would do: where the library has no picture to bear out a reading with errors, one without."""
+        return self.name is not None and self.name.accepted and (self.match is not None or self.name.edits == 0)
 
     @property
     def alone(self) -> bool:
