@@ -272,7 +272,8 @@ class Recogniser:
         unseen = [m.brand for m in found if m.brand not in known]
         near = self.library.nearest_of(seen.embedding[None], [unseen])[0] if unseen else []
         matches: list[Match] = [*seen.evidence.matches, *(m for m in near if m is not None)]
-        evidence = replace(seen.evidence, matches=tuple(matches), names=tuple(found))
+        clear = any(map(stands, lines))
+        evidence = replace(seen.evidence, matches=tuple(matches), names=tuple(found), clear_text=clear)
         orientation = seen.orientation
         if orientation == "upright" and found and found[0].accepted and found[0].way in TURNS:
             orientation = found[0].way

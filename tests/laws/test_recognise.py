@@ -121,6 +121,12 @@ def test_other_ways_of_reading_are_tried_only_where_no_name_is_accepted(library)
     assert seen.evidence.names[0].way == "ring"
 
 
+def test_clear_letters_are_told_whatever_they_say(library):
+    readers = {"BLUEBIRD": True, "Sturmwind": True, "Ab": False, "": False}
+    assert {s: see(library, Reader(s), place())[0].evidence.clear_text for s in readers} == readers
+    assert not see(library, Reader(whole="Sturmwind"), place())[0].evidence.clear_text
+
+
 def test_a_fallback_counts_less_than_a_line_that_was_found(library):
     (found,) = see(library, Reader("BLUEBIRD"), place())
     (fallen,) = see(library, Reader(whole="BLUEBIRD"), place())

@@ -52,6 +52,7 @@ def crops_of(embeddings, brands, neighbors, names=None):
         neighbors,
         names,
         np.full(n, names is not None),
+        np.zeros(n, bool),
         None,
         {},
         np.zeros(n, bool),
@@ -195,6 +196,14 @@ def test_made_up_brands_are_searched_exactly(library, crops):
         assert (near.similarity[:, 0] >= best - 1e-6).all()
     looks = World(4_108, (crops.neighbors, near)).look(crops)
     assert any(m.reference == "made up" for row in looks.matches for m in row[:3])
+
+
+def test_clear_letters_are_evidence_only_of_those_who_read(crops):
+    lettered = replace(crops, clear_text=np.arange(12) == 3)
+    looks = World(len(NAMES), (lettered.neighbors,)).look(lettered)
+    assert [i for i in range(12) if looks.evidence(i, read=True).clear_text] == [3]
+    assert not any(looks.evidence(i, read=False).clear_text for i in range(12))
+    assert lettered.take(np.array([3, 4])).clear_text.tolist() == [True, False]
 
 
 def test_a_part_of_a_library_holds_what_must_be_kept():

@@ -15,7 +15,7 @@ from vision.verdict.calibrate import sigmoid, softmax
 from vision.verdict.evidence import FEATURES, Evidence, contenders, features
 
 CALIBRATION = Calibration(
-    (6.0, 9.0, 0.0, 6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, 1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0
+    (6.0, 9.0, 0.0, 6.0, 9.0, 0.0, 0.2, 0.1, 0.5, 1.0, 1.0, -1.0, -0.5, -0.2, 0.0, 0.0), -4.0, 0.08, 0.5, 2.0
 )
 
 
@@ -174,6 +174,20 @@ def test_a_brand_that_has_no_picture_needs_its_name_read_without_error():
     assert (pictured.accepted, pictured.points > 0) == (True, True)
 
 
+def test_other_clear_text_speaks_against_a_mark_but_not_against_its_own_name_or_a_product():
+    def probability(*names, **others):
+        return CALIBRATION.ranked(Evidence([seen("A", 0.6), seen("B", 0.3)], 0.0, 80, 0.8, names, **others))[0][1]
+
+    symbol = probability()
+    assert probability(clear_text=True) < symbol
+    assert probability(read("B", -9), clear_text=True) < symbol
+    for score, accepted in ((3, True), (-1, False)):
+        name = read("A", score, accepted=accepted)
+        assert probability(name, clear_text=True) == probability(name) > symbol
+    for kind in ("product", "image"):
+        assert probability(clear_text=True, kind=kind) == probability(kind=kind)
+
+
 def test_a_short_name_or_ordinary_word_counts_only_where_the_pictures_agree():
     near = [seen(f"brand {i}", 0.5 - i / 50) for i in range(10)]
     far = [*near, seen("Gap", 0.1)]
@@ -231,15 +245,17 @@ def test_features_are_those_of_the_formula():
     assert d.similarity == 0.1
     found = features(evidence, a, [b, c, d])
     rest = [6.0, math.log(3)]
-    assert found == pytest.approx([0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 0.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
     found = features(evidence, d, [a, b, c])  # nobody knows what D looks like
-    assert found == pytest.approx([0, 0, 0, 0, 0, 0, *rest, 5.0, 1.0, 1.0, 2.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0, 0, 0, 0, 0, 0, *rest, 5.0, 1.0, 1.0, 0.0, 2.0, math.log(1000), 0.0, 0.0])
     evidence = Evidence(
         [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)], 0.2, 64, 0.75, [read("B", 1, accepted=True)], 1000
     )
     a, b, c = contenders(evidence)
     found = features(evidence, b, [a, c])
-    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, 0.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, 0.0, 0.0, math.log(1000), 0.0, 0.0])
+    found = features(replace(evidence, clear_text=True), a, [b, c])
+    assert found == pytest.approx([0.6, 0.3, 0.45, 0, 0, 0, *rest, 0.0, 0.0, 0.0, 1.0, 4.0, math.log(1000), 0.0, 0.0])
 
 
 def test_the_name_of_a_brand_without_pictures_speaks_for_its_likeness_too():

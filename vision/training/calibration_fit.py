@@ -23,6 +23,7 @@ _BOUNDS = dict.fromkeys(FEATURES, _EITHER) | {
     "adjusted_similarity_read": _UP,
     "margin_read": _UP,
     "name_points": _UP,
+    "other_text": _DOWN,
     "rival_points": _DOWN,
     "log_brands": _DOWN,
 }
@@ -83,11 +84,11 @@ def fit(cases: Sequence[Case], *, reading: bool = True, ridge: float = 1e-3) -> 
 def without_names(case: Case) -> Case:
     """The case as it is when nothing was read: brands that were only read, and not seen, are gone."""
     evidence = case.evidence
-    if not evidence.names:
+    if not evidence.names and not evidence.clear_text:
         return case
     right = None if case.right is None else contenders(evidence)[case.right].brand
     # what vision found comes first; brands that were read follow
-    bare = replace(evidence, names=(), matches=evidence.matches[:NEIGHBORS])
+    bare = replace(evidence, names=(), clear_text=False, matches=evidence.matches[:NEIGHBORS])
     found = [c.brand for c in contenders(bare)]
     return replace(case, evidence=bare, right=found.index(right) if right in found else None)
 

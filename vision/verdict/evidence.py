@@ -33,6 +33,7 @@ FEATURES = (
     "name_points",  # how well the best brand's name fits what was read, 0 when it does not
     "name_accepted",  # 1 when the name alone would do
     "no_picture",  # 1 when the library has no picture of the best brand, whose likeness then says nothing: the first six are 0
+    "other_text",  # 1 for a logo in which letters were clearly read that are not the best brand's name
     "rival_points",  # how well the name of another brand fits
     "log_brands",  # natural logarithm of the brands that a stranger could be taken for
     "product",  # 1 for a product subject
@@ -47,7 +48,8 @@ class Evidence:
     matches: different brands, best first. background: cosine to the nearest background patch, in [-1, 1].
     short_side: of the box, in pixels of the upright picture. score: the detector's, in [0, 1]; 0.5 of a whole picture.
     names: brands whose name fits what was read, best first, different ones. Brands among them that have pictures should be
-    among the matches too, wherever they rank. brands: how many the library holds.
+    among the matches too, wherever they rank. brands: how many the library holds. clear_text: letters were clearly read,
+    whatever they say.
     """
 
     matches: Sequence[Match]
@@ -57,6 +59,7 @@ class Evidence:
     names: Sequence[NameMatch] = ()
     brands: int = LEAST_BRANDS
     kind: Kind = "logo"
+    clear_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ def is_silhouette(evidence: Evidence, best: Contender) -> bool:
 
 
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
-    """(15,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
+    """(16,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
     similarities = [c.similarity for c in others]
     likeness = [
@@ -162,6 +165,7 @@ def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -
             best.points,
             float(best.accepted),
             float(best.match is None),
+            float(evidence.kind == "logo" and evidence.clear_text and not best.points),
             max((c.points for c in others), default=0.0),
             np.log(max(evidence.brands, LEAST_BRANDS)),
             float(evidence.kind == "product"),

@@ -66,8 +66,8 @@ class Crops:
     brands: as the library spells them, else as labelled. sets, sources: one a crop. sides: (n,) short side of the true box.
     cut_sides, scores: (n,) short side of the box that was cut, and the detector's score of it. embeddings: (n, d).
     background: (n,) cosine to the nearest background patch. neighbors: of the library. names: brands whose names were read, best
-    first; null where there is no reader. read: (n,) reading was tried. lines: what was read, where
-    the plan keeps it. attacked: the same crops under each attack.
+    first; null where there is no reader. read: (n,) reading was tried. clear_text: (n,) letters were clearly read. lines: what
+    was read, where the plan keeps it. attacked: the same crops under each attack.
     missed: (n,) true boxes that the detector did not find; they have no evidence.
     """
 
@@ -85,6 +85,7 @@ class Crops:
     neighbors: Neighbors
     names: tuple[tuple[NameMatch, ...], ...] | None
     read: npt.NDArray[np.bool_]
+    clear_text: npt.NDArray[np.bool_]
     lines: tuple[tuple[TextLine, ...], ...] | None
     attacked: Mapping[str, Crops]
     missed: npt.NDArray[np.bool_]
@@ -109,6 +110,7 @@ class Crops:
             self.neighbors.take(rows),
             None if self.names is None else tuple(self.names[i] for i in rows),
             self.read[rows],
+            self.clear_text[rows],
             None if self.lines is None else tuple(self.lines[i] for i in rows),
             {name: crops.take(rows) for name, crops in self.attacked.items()},
             self.missed[rows],
@@ -137,6 +139,7 @@ class Crops:
             Neighbors.joined([part.neighbors for part in parts]),
             None if first.names is None else tuple(names for part in parts for names in part.names or ()),
             rows("read"),
+            rows("clear_text"),
             None if first.lines is None else tuple(lines for part in parts for lines in part.lines or ()),
             {name: cls.joined([part.attacked[name] for part in parts]) for name in first.attacked},
             rows("missed"),
@@ -335,6 +338,7 @@ def _crops(pictures: Sequence[Labelled], paths: tuple[Path, ...], rows: Sequence
             Neighbors.of([() if one is None else one.evidence.matches for one in seen]),
             tuple(() if one is None else tuple(one.evidence.names) for one in seen) if plan.read else None,
             np.array([one is not None and one.was_read for one in seen], dtype=bool),
+            np.array([one is not None and one.evidence.clear_text for one in seen], dtype=bool),
             tuple(() if one is None else one.lines for one in seen) if keep else None,
             attacked,
             np.isnan(scores),

@@ -128,8 +128,15 @@ class Looks:
         names = self.names[i] if read and self.names is not None else ()
         matches = (*self.matches[i][:NEIGHBORS], *(self.named[i] if names else ()))
         crops = self.crops
-        side, score = float(crops.cut_sides[i]), float(crops.scores[i])
-        return Evidence(matches, float(crops.background[i]), side, score, names=names, brands=self.size)
+        return Evidence(
+            matches,
+            float(crops.background[i]),
+            float(crops.cut_sides[i]),
+            float(crops.scores[i]),
+            names=names,
+            brands=self.size,
+            clear_text=read and bool(crops.clear_text[i]),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
