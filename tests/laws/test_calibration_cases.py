@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from library_fakes import Colours
 from PIL import Image
+from text_fakes import line
 
 pytestmark = pytest.mark.train
 
@@ -15,11 +16,11 @@ from vision.errors import DatasetError  # noqa: E402
 from vision.library import Library  # noqa: E402
 from vision.recognise import LOOKED_AT, Recogniser  # noqa: E402
 from vision.training.calibration_cases import Gatherer, brand_free_photos  # noqa: E402
-from vision.training.calibration_fit import answer  # noqa: E402
+from vision.training.calibration_fit import answer, fit, without_names  # noqa: E402
 from vision.training.library import brand_crops  # noqa: E402
 from vision.values import Detections  # noqa: E402
 from vision.verdict import Calibration  # noqa: E402
-from vision.verdict.evidence import FEATURES  # noqa: E402
+from vision.verdict.evidence import FEATURES, contenders  # noqa: E402
 
 SURE = Calibration((0.0,) * len(FEATURES), 9.0, 1e-4)
 
@@ -56,6 +57,16 @@ class Nothing:
     read_whole = read_ring = read
 
 
+class Sign(Nothing):
+    """Reads one word."""
+
+    def __init__(self, word):
+        self.word = word
+
+    def read(self, crops, *, quick=False):
+        return [(line(self.word),) for _ in crops]
+
+
 def colour(*rgb):
     return np.full((64, 64, 3), rgb, dtype=np.uint8)
 
@@ -89,6 +100,40 @@ def test_an_unlabelled_mark_of_a_brand_that_the_picture_shows_teaches_no_caution
         if case.evidence.score < 0.5 and case.evidence.kind == "logo"
     ]
     assert found == [["Other"]]
+
+
+@pytest.mark.parametrize(("word", "alone"), [("BLUEBIRD", 1), ("BLUEBIR", 0), ("Sturmwind", 0)])
+def test_a_brand_that_was_clearly_read_is_a_case_by_name_alone_too(tmp_path, word, alone):
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    for number, name in enumerate(("Bluebird", "Redwood", "Greenfield")):
+        library.add(name, colour(10, 80 * number, 250))
+    Image.fromarray(colour(10, 0, 250)).save(tmp_path / "mark.png")
+    box = LabelledBox((0.0, 0.0, 64.0, 64.0), "logo", "Bluebird")
+    shown = LabelledPicture(tmp_path / "mark.png", 64, 64, (box,), "set", True, frozenset({"logo"}))
+    gatherer = Gatherer(Everything(), Recogniser(Colours(), library, Sign(word)), (2,))
+    cases = list(gatherer.labelled([shown]))
+    found = [case for case in cases if case.by_name]
+    assert [case.brands for case in found] == [
+        3
+    ] * alone  # not of smaller libraries, in which nothing is held by name alone
+    for case in found:
+        assert contenders(case.evidence)[case.right].alone
+        assert "Bluebird" not in {m.brand for m in case.evidence.matches}
+    # the fit of vision alone has none of them
+    assert fit(cases, reading=False) == fit([case for case in cases if not case.by_name], reading=False)
+    assert not any(without_names(case).evidence.clear_text for case in cases)
+
+
+def test_a_brand_without_pictures_is_no_case_twice(tmp_path):
+    library = Library.create(tmp_path / "l", embedder=Colours())
+    library.add("Redwood", colour(250, 10, 10))
+    library.add("Bluebird")
+    Image.fromarray(colour(10, 0, 250)).save(tmp_path / "mark.png")
+    box = LabelledBox((0.0, 0.0, 64.0, 64.0), "logo", "Bluebird")
+    shown = LabelledPicture(tmp_path / "mark.png", 64, 64, (box,), "set", True, frozenset({"logo"}))
+    cases = list(Gatherer(Everything(), Recogniser(Colours(), library, Sign("BLUEBIRD"))).labelled([shown]))
+    assert sum(case.right is not None and contenders(case.evidence)[case.right].alone for case in cases) == 1
+    assert not any(case.by_name for case in cases)
 
 
 def test_what_is_too_small_to_be_read_is_judged_without_reading_as_in_a_scan(tmp_path):

@@ -185,6 +185,9 @@ def test_rows_under_a_header_that_give_no_hash_are_told(tmp_path, row, why):
 def test_remarks_in_a_table_are_passed_over(tmp_path):
     entries, faults = read(tmp_path, f"# made by hand\nhash,id\n{FIRST},a\n# the second part\n{SECOND},#b\n# end\n")
     assert ([e.id for e in entries], faults) == (["list/a", "list/#b"], [])
+    # an entry whose name begins so and whose hash is damaged is told
+    entries, faults = read(tmp_path, f"id,hash\n#1,{FIRST[:-1]}\n#2,{SECOND}\n")
+    assert ([e.id for e in entries], [f.number for f in faults]) == (["list/#2"], [2])
 
 
 def test_json_records_that_give_no_hash_are_told_and_the_others_read(tmp_path):

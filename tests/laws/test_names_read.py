@@ -184,6 +184,21 @@ def test_short_names_that_differ_in_one_letter_need_that_letter_read_clearly():
     assert accepted("GARDENA", index=pair) == ["Gardena"]
 
 
+def test_a_name_read_in_its_own_letters_is_not_disputed_by_one_that_only_looks_like_it():
+    index = NameIndex([("Fiat", "Fiat"), ("Flat", "Flat"), ("Pond's", "Ponds"), ("Pond5", "Pond5")], words={})
+    for name in ("FIAT", "FLAT", "PONDS", "POND5"):
+        assert [reading_key(brand) for brand in accepted(name, index=index)] == [name.lower()]
+    assert accepted("F1AT", index=index) == []
+
+
+def test_a_name_of_an_exact_brand_is_accepted_without_an_error_only():
+    names = [("Naturella", "Naturella"), ("Gardenia", "Gardenia")]
+    index = NameIndex(names, words={}, exact={"Naturella"})
+    assert accepted("NATURELL", index=index) == []
+    assert accepted("NATURELLA", index=index) == accepted("N4TURELLA", index=index) == ["Naturella"]
+    assert accepted("GARDENI", index=index) == ["Gardenia"]
+
+
 def test_brands_of_one_name_tie():
     found = NameIndex([("Delta Air", "Delfa"), ("Delta Taps", "Delfa")]).match([line("DELFA")])
     assert [m.brand for m in found] == ["Delta Air", "Delta Taps"]

@@ -121,6 +121,13 @@ def test_other_ways_of_reading_are_tried_only_where_no_name_is_accepted(library)
     assert seen.evidence.names[0].way == "ring"
 
 
+def test_reading_goes_on_where_a_brand_without_pictures_was_read_with_an_error(library):
+    nearly = Reader("By Name Onl", whole="BLUEBIRD")
+    (seen,) = see(library, nearly, place())
+    assert [way for way, _ in nearly.asked] == ["lines", "whole"]
+    assert [n.brand for n in seen.evidence.names if n.accepted] == ["Bluebird"]
+
+
 def test_clear_letters_are_told_whatever_they_say(library):
     readers = {"BLUEBIRD": True, "Sturmwind": True, "Ab": False, "": False}
     assert {s: see(library, Reader(s), place())[0].evidence.clear_text for s in readers} == readers

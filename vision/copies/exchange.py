@@ -252,7 +252,9 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[int, Record | _Refused]]:
         try:
             if header is not None:
                 fields = _fields(line, delimiter)
-                if not line.startswith("#") or any(map(_is_hash, fields)):
+                # a remark, or an entry whose name begins so: that has a hash, or at least all its fields
+                remark = line.startswith("#") and len(fields) < max(2, len(header)) and not any(map(_is_hash, fields))
+                if not remark:
                     yield number, dict(zip(header, fields, strict=False))
                 continue
             # without a header every line is asked anew: a corrupt first one must not decide for the others

@@ -120,11 +120,11 @@ class CopyIndex:
         Raises UsageError (bad_option) for any other, LibraryError (locked, read_only).
         """
         path = Path(path)
-        if not is_new(path):
-            raise UsageError(
-                "bad_option", "this is no empty folder", path=str(path), hint="open it, or name another one"
-            )
         try:
+            if not is_new(path):
+                raise UsageError(
+                    "bad_option", "this is no empty folder", path=str(path), hint="open it, or name another one"
+                )
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LibraryError("read_only", f"cannot be made: {error.strerror}", path=str(path)) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -169,11 +169,19 @@ class NameIndex:
 
     names: (brand, spelling) pairs; a brand may have any number of spellings. words: the commonest words of the language, each
     with whether it is ordinary, rather than mostly a name: no error is forgiven where a word itself was read, and ordinary
-    words are never accepted by text alone. English ones, see `common_words`, when None.
+    words are never accepted by text alone. English ones, see `common_words`, when None. exact: brands whose names are accepted
+    only when they are read without an error, as no picture can bear them out.
     """
 
-    def __init__(self, names: Iterable[tuple[str, str]], *, words: Mapping[str, bool] | None = None) -> None:
+    def __init__(
+        self,
+        names: Iterable[tuple[str, str]],
+        *,
+        words: Mapping[str, bool] | None = None,
+        exact: Collection[str] = frozenset(),
+    ) -> None:
         self._common = common_words() if words is None else words
+        self._exact = frozenset(exact)
         made: dict[tuple[str, str], _Name] = {}
         for pair in names:
             for name in self._spellings(*pair):
@@ -181,7 +189,8 @@ class NameIndex:
                 if (name.key, name.brand) not in made or made[name.key, name.brand].lost > name.lost:
                     made[name.key, name.brand] = name
         self._names = sorted(made.values(), key=lambda name: (len(name.key), name.key, name.brand))
-        self._lengths = np.array([len(name.key) for name in self._names], dtype=np.int64)
+        self._keys = [name.key for name in self._names]
+        self._lengths = np.array([len(key) for key in self._keys], dtype=np.int64)
         self._starts = np.searchsorted(self._lengths, np.arange(max(self._lengths, default=0) + 2))
         self._by_key: dict[str, list[int]] = {}
         self._by_leet: dict[str, list[int]] = {}
@@ -190,7 +199,7 @@ class NameIndex:
             self._by_key.setdefault(name.key, []).append(place)
             self._by_leet.setdefault(name.leet, []).append(place)
             self._by_brand.setdefault(name.brand, []).append(place)
-        self._counts, self._uncounted = letter_counts([name.key for name in self._names])
+        self._counts, self._uncounted = letter_counts(self._keys)
 
     def __len__(self) -> int:
         """Spellings that can be found."""
@@ -331,7 +340,11 @@ class NameIndex:
                     name.spelling,
                     run.string,
                     pair.score,
-                    pair.score >= 0 and not outdone and _rules(name, pair) and not self._disputed(pair),
+                    pair.score >= 0
+                    and not outdone
+                    and _rules(name, pair)
+                    and not (pair.edits and name.brand in self._exact)
+                    and not self._disputed(pair),
                     pair.edits,
                     run.text.confidence,
                     run.text.box,
@@ -350,13 +363,13 @@ class NameIndex:
         if n > _DISPUTED_LETTERS:
             return False
         first, last = self._starts[n], self._starts[n + 1]
-        keys = [other.key for other in self._names[first:last]]
-        changed = process.cdist([name.key], keys, scorer=Levenshtein.distance, score_cutoff=1)[0]
-        twins = np.array(
-            [i for i in np.flatnonzero(changed == 1) + first if self._names[i].brand != name.brand], dtype=np.int64
-        )
+        changed = process.cdist([name.key], self._keys[first:last], scorer=Levenshtein.distance, score_cutoff=1)[0]
+        others = [(int(i), self._names[i]) for i in np.flatnonzero(changed == 1) + first]
+        # read in its own letters a name is not another one's that looks the same: "Fiat" is not "Flat"
+        twins = [i for i, other in others if other.brand != name.brand and (pair.same or other.leet != name.leet)]
         least = pair.score - _DISPUTED * _ERRORS / n
-        return any(twin.score >= least for twin in self._weighed(self._pairs([(pair.run, twins)])))
+        pairs = self._pairs([(pair.run, np.array(twins, dtype=np.int64))])
+        return any(twin.score >= least for twin in self._weighed(pairs))
 
     def _order(self, pair: _Pair) -> tuple[float, str, str, tuple[str, int, int]]:
         name = self._names[pair.place]

@@ -157,12 +157,17 @@ class View:
 
             with self._once:
                 if self._name_index is None:
-                    self._name_index = NameIndex(self._spellings())
+                    self._name_index = NameIndex(self._spellings(), exact=self._pictureless())
         return self._name_index
 
     def _spellings(self) -> Sequence[tuple[str, str]]:
         brands = (b for b in self.state.brands if not b.negative)
         return [(b.name, name) for b in brands for name in (b.name, *b.aliases)]
+
+    def _pictureless(self) -> frozenset[str]:
+        """Names of the brands that are held by name alone."""
+        shown = {r.brand_id for r, counts in zip(self.state.references, self._counts.tolist(), strict=True) if counts}
+        return frozenset(b.name for b in self.state.brands if b.id not in shown)
 
     def _match(self, hit: Hit) -> Match:
         reference = self.state.references[self.row_reference[hit.row]]

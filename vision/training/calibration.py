@@ -84,7 +84,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
     fitted = fit(cases, reading=False), fit(cases)
     pictured = [i for i, case in enumerate(cases) if not case.by_name]
     whole = [i for i in pictured if cases[i].brands >= len(searched) - 1]
-    named_only = [i for i, case in enumerate(cases) if case.by_name and case.brands >= len(searched) - 1]
+    named_only = [i for i, case in enumerate(cases) if case.by_name and case.evidence.kind == "logo"]
     own = library if searched is not library else None
     shipped = [cases[i] for i in whole]
     shipped_held_out = [held_out[i] for i in whole]
@@ -126,7 +126,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
             "folds_by_brand": folds,
             **reliability(*_of_own(shipped, shipped_held_out, own), least),
             "vision_alone": reliability(*_of_own(shipped, [alone[i] for i in whole], own), least),
-            "brand_held_by_name_alone": reliability(
+            "read_and_held_by_name_alone": reliability(
                 *_of_own([cases[i] for i in named_only], [held_out[i] for i in named_only], own), least
             ),
             "by_library_size": {
@@ -134,9 +134,8 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
                 for size, rows in _by_size(cases, pictured).items()
             },
         },
-        "limits": "Fitted on logos of mostly known brands and on Flickr-like photographs with the shipped library of some "
-        "thousand brands; another library or other pictures shift the probabilities. Strangers are given the weight that the "
-        "cases have, about half.",
+        "limits": "Fitted on logos of mostly known brands and on Flickr-like photographs with the shipped library; another "
+        "library or other pictures shift the probabilities. Strangers are given the weight that the cases have, two thirds.",
     }
     (export / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     if (
@@ -153,8 +152,8 @@ def reliability(cases: Sequence[Case], answers: Sequence[Answer], least: float) 
     strangers = np.array([c.stranger for c in cases], dtype=bool)
     claimed = probabilities >= least
     return {
-        "ece": round(metrics.expected_calibration_error(probabilities, right), 4),
-        "brier": round(metrics.brier_score(probabilities, right), 4),
+        "ece": _known(metrics.expected_calibration_error(probabilities, right)),
+        "brier": _known(metrics.brier_score(probabilities, right)),
         "auroc_right_against_rest": _known(metrics.auroc(probabilities[right], probabilities[~right])),
         "top1_of_known": _share(right[~strangers]),
         "claims_at_least_probability": int(claimed.sum()),
@@ -227,7 +226,7 @@ def _by_size(cases: Sequence[Case], chosen: Sequence[int]) -> dict[int, list[int
 def _write_cases(path: Path, cases: Sequence[Case], answers: Sequence[Answer]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow([*FEATURES, "brands", "best", "right", "stranger", "group", "probability"])
+        table.writerow([*FEATURES, "brands", "by_name", "best", "right", "stranger", "group", "probability"])
         for case, given in zip(cases, answers, strict=True):
             found = contenders(case.evidence)
             best = next((i for i, c in enumerate(found) if c.brand == given.brand), None)
@@ -235,9 +234,8 @@ def _write_cases(path: Path, cases: Sequence[Case], answers: Sequence[Answer]) -
             if best is not None:
                 numbers = features(case.evidence, found[best], found[:best] + found[best + 1 :])
                 row = [round(float(n), 4) for n in numbers]
-            table.writerow(
-                [*row, case.brands, given.brand, given.right, case.stranger, case.group, round(given.probability, 4)]
-            )
+            truth = given.right, case.stranger, case.group, round(given.probability, 4)
+            table.writerow([*row, case.brands, case.by_name, given.brand, *truth])
 
 
 def _plot(path: Path, answers: Sequence[Answer]) -> None:

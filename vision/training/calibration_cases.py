@@ -1,9 +1,10 @@
 """Boxes with their evidence and their truth: what a verdict's probability is fitted to.
 
 Each found box of a labelled brand is two cases: with its brand in the library (right when the best contender is that brand) and
-with it taken out (a stranger: whatever is named is wrong). Boxes on no labelled logo and those of brand-free photographs are
-strangers too, the former without the brands of their picture: few sources label every word that names one. Every case is made for
-the library as it is and for parts of it, so that the fit learns what its size does.
+with it taken out (a stranger: whatever is named is wrong); where its name was clearly read a third one, without its pictures.
+Boxes on no labelled logo and those of brand-free photographs are strangers too, the former without the brands of their picture:
+few sources label every word that names one. All but the third are made for the library as it is and for parts of it, so that the
+fit learns what its size does.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class Gatherer:
         library = recogniser.library
         names = [b.name for b in library.brands()]
         self.name_of = {fold(canonical(name)): name for name in names}
-        whole = library, frozenset(names)
+        self.everything = frozenset(names)
+        whole = library, self.everything
         negatives = [b.name for b in library.negatives()]
         shown = {reference.brand_id for reference in library.all_references()}
         pictured = [b.name for b in library.brands() if b.id in shown]
@@ -150,16 +152,16 @@ class Gatherer:
                     evidence = self._evidence(sighting, matches, held | {name}, own=name)
                     right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name), None)
                     yield Case(evidence, right, False, brand, sighting.was_read)
-                    yield from self._by_name_alone(sighting, matches, held | {name}, name, brand)
+                    # smaller libraries hold nothing else by name alone, so that no other name could be mistaken for it there
+                    if held is self.everything and any(m.brand == name for m in evidence.matches):
+                        yield from self._by_name_alone(sighting, matches, name, brand)
                 rivals = held - {name} if name is not None else held
                 evidence = self._evidence(sighting, matches, rivals, without=shown if name is None else frozenset())
                 yield Case(evidence, None, True, brand or group, sighting.was_read)
 
-    def _by_name_alone(
-        self, sighting: Sighting, searched: Sequence[Match], held: frozenset[str], name: str, group: str
-    ) -> Iterator[Case]:
-        """A box whose brand was clearly read, as it is when the library has no picture of that brand. held: with that brand."""
-        evidence = self._evidence(sighting, searched, held, pictureless=name)
+    def _by_name_alone(self, sighting: Sighting, searched: Sequence[Match], name: str, group: str) -> Iterator[Case]:
+        """A box whose brand was clearly read, as it is when the library has no picture of that brand."""
+        evidence = self._evidence(sighting, searched, self.everything, pictureless=name)
         right = next((i for i, c in enumerate(contenders(evidence)) if c.brand == name and c.alone), None)
         if right is not None:
             yield Case(evidence, right, False, group, sighting.was_read, by_name=True)

@@ -91,7 +91,7 @@ class Contender:
 
     @property
     def accepted(self) -> bool:
-        """Its name alone would do: where the library has no picture to bear out a reading with errors, one without."""
+        """Its name alone would do; that of a brand without pictures must have been read without an error."""
         return self.name is not None and self.name.accepted and (self.match is not None or self.name.edits == 0)
 
     @property
