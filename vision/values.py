@@ -130,7 +130,7 @@ class NameMatch:
 
     name: the name or alias that fits. string: what was read, as read. score: how well it fits, in points; from 0 on it fits
     well enough for text alone. accepted: it does, and no rule speaks against it: short names, ordinary words and names that
-    another one explains better are left to the pictures.
+    another one explains better are left to the pictures, and an error is forgiven only where the brand has some.
     edits: between what was read and the name. way, box, confidence: as of the line (of the first one, joined lines).
     """
 
