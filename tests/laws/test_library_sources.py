@@ -115,6 +115,35 @@ def test_modules_of_drawings_are_read_and_not_run(tmp_path):
     assert (found[0].svg, found[1].svg) == (CROSS, '<svg id="`a`"/>')
 
 
+def test_components_of_clubs_are_read_and_not_run(tmp_path):
+    calls = """
+        throw 1;
+        var BOS = function BOS(props) {
+          return /*#__PURE__*/_react["default"].createElement("svg", {
+            width: size,
+            viewBox: "0 0 24 24",
+            xmlns: "http://www.w3.org/2000/svg",
+            fillRule: "evenodd"
+          }, /*#__PURE__*/_react["default"].createElement("title", { id: "title" }, "A (B) \\"C\\" & D"),
+          /*#__PURE__*/_react["default"].createElement("g", null, /*#__PURE__*/_react["default"].createElement("use", {
+            xlinkHref: "#A"
+          })), /*#__PURE__*/_react["default"].createElement("path", { d: "M0 0h9v9z", mask: "url(#B)" }));
+        };
+        BOS.propTypes = { size: "big" };
+    """
+    files = {"dist/Icons/bos.js": calls, "dist/Icons/xyz.js": calls, "dist/index.js": "import './Icons/bos.js'"}
+    (found,) = read_svgs("nba", tmp_path, tarball(tmp_path, "react-nba-logos-1.1.3.tgz", files))
+    assert (found.title, found.slug, found.aliases) == ("Boston Celtics", "bos", ("Celtics",))
+    assert found.svg == (
+        '<svg viewBox="0 0 24 24" xmlns="http://www.w3.org/2000/svg" fill-rule="evenodd">'
+        '<title id="title">A (B) "C" &amp; D</title><g><use href="#A" /></g><path d="M0 0h9v9z" mask="url(#B)" /></svg>'
+    )
+    jsx = f"const MTL = props => ({SQUARE.replace('<svg', '<svg width={props.size} height={size}')});"
+    files = {"src/logos/mtl.js": jsx, "src/index.js": jsx}
+    (found,) = read_svgs("nhl", tmp_path, tarball(tmp_path, "react-nhl-logos-1.2.4.tgz", files))
+    assert (found.title, found.svg) == ("Montreal Canadiens", SQUARE)
+
+
 def test_only_what_looks_different_is_kept():
     here = rectangle()
     wider = replace(here, rgba=np.pad(here.rgba, ((0, 0), (0, 40), (0, 0)), mode="edge"))

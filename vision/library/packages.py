@@ -17,9 +17,10 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from vision.errors import BackendError, DatasetError, package_missing
 from vision.library.names import fold
@@ -187,6 +188,56 @@ def _thesvg(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
             yield Svg(source, f"{told['slug']}/{variant}", title, told["license"], _JS_ESCAPE.sub(r"\1", svg))
 
 
+_JSX_SIZE = re.compile(r" (?:width|height)=\{[^}]*\}")
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_JS_PIECE = re.compile(
+    rf'\w\[{_STRING}\]|createElement\("(?P<tag>\w+)"|"?(?P<name>[\w-]+)"?: (?P<value>{_STRING})?|(?P<text>{_STRING})|(?P<end>\))'
+)
+_IN_CAMEL_CASE = {"viewBox", "preserveAspectRatio"}
+
+
+def _teams(source: str, tarball: tarfile.TarFile) -> Iterator[Svg]:
+    """Marks of the clubs of a league, a React component each, called by the club's short name; `teams.json` tells the whole one.
+
+    Their text is read, not run.
+    """
+    names = json.loads(resources.files("vision.library").joinpath("teams.json").read_text(encoding="utf-8"))[source]
+    for folder, read in (("package/dist/Icons/", _svg_of_calls), ("package/src/logos/", _svg_of_jsx)):
+        for stem, text in _files(tarball, folder, ".js"):
+            if stem in names:
+                title, *aliases = names[stem]
+                yield Svg(source, stem, title, "ISC stated for the collection", read(text), tuple(aliases))
+
+
+def _svg_of_jsx(text: str) -> str:
+    """The drawing of a component in JSX, whose size is left to who uses it."""
+    return _JSX_SIZE.sub("", text[text.index("<svg") : text.rindex("</svg>") + len("</svg>")])
+
+
+def _svg_of_calls(text: str) -> str:
+    """The drawing of a component that a compiler turned into calls of React's createElement; only strings are taken over."""
+    root = ElementTree.Element("none")
+    inside = [root]
+    for piece in _JS_PIECE.finditer(text, text.index('createElement("svg"')):
+        if tag := piece["tag"]:
+            inside.append(ElementTree.SubElement(inside[-1], tag))
+        elif name := piece["name"]:
+            if piece["value"]:
+                inside[-1].set(_attribute(name), json.loads(piece["value"]))
+        elif piece["text"]:
+            inside[-1].text = json.loads(piece["text"])
+        elif piece["end"] and inside.pop() is root[0]:
+            break
+    return ElementTree.tostring(root[0], encoding="unicode")
+
+
+def _attribute(name: str) -> str:
+    """React's name of an attribute as SVG has it."""
+    if name in _IN_CAMEL_CASE:
+        return name
+    return "href" if name == "xlinkHref" else re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", name)
+
+
 _NPM = {
     "iconify-logos": _Package(
         "@iconify-json/logos",
@@ -236,6 +287,30 @@ _NPM = {
         "2.19.0",
         _simple_icons,
         "DI0ZIKGoZlEnGqPF5jIGaOWWDvcXL323SZc7JBQp+pT/k0p72GU9Vxy7+UEtU9zZfWTbKiSQgtERF3pzPFhV2A==",
+    ),
+    "nba": _Package(
+        "react-nba-logos",
+        "1.1.3",
+        _teams,
+        "1vh/DlayduGVTEl8EF21Thm3ILfrUngT56YJNQx8DgBTIfJHE2i1qz7m/cdgDj3BFM7+b78YxU4XlGi3z4fOCQ==",
+    ),
+    "nfl": _Package(
+        "react-nfl-logos",
+        "1.0.3",
+        _teams,
+        "Fo9uLHJlEZo8XSNpatt19WH0oFFvwHv7AaY7gNd1JoAbLkFdYvvNy3vx9oMIjTn4iiQC6WMBUkmPt9Q1toNGzQ==",
+    ),
+    "mlb": _Package(
+        "react-mlb-logos",
+        "1.1.2",
+        _teams,
+        "d5wJEIF1i78etY64YY4paDWowNwGJFwCRmW7bJen5pAr1JNkK8Axski7RSJ9u5DhSOdcKCVTvj+26IhoqFFwOg==",
+    ),
+    "nhl": _Package(
+        "react-nhl-logos",
+        "1.2.4",
+        _teams,
+        "GuinO/HQP9wr5cqY81YfOzb0gl9dLgsx4qfMZBLlygazEpb8s8JfvDhpCUJIafagP8HB639ld78vey5umG90Sw==",
     ),
 }
 SOURCES = ("simplepycons", *_NPM)
