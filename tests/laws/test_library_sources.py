@@ -174,41 +174,27 @@ def one_colour(colour="#ff0000"):
     return Drawing("Acme", "acme", "simplepycons", "CC0-1.0", colour, False, rgba, "acme")
 
 
-def test_one_colour_is_printed_in_its_colour_and_in_black_both_ways():
-    on_white, on_colour, black, white = views(one_colour())
-    middle, corner = (14, 24), (0, 0)
+def test_one_colour_is_printed_in_its_colour():
+    (on_white,) = views(one_colour())
     assert on_white.shape == (28, 48, 3)
-    assert [tuple(v[middle]) for v in (on_white, on_colour, black, white)] == [
-        (255, 0, 0),
-        (255,) * 3,
-        (0,) * 3,
-        (255,) * 3,
-    ]
-    assert [tuple(v[corner]) for v in (on_white, on_colour, black, white)] == [
-        (255,) * 3,
-        (255, 0, 0),
-        (255,) * 3,
-        (0,) * 3,
-    ]
+    assert tuple(on_white[14, 24]) == (255, 0, 0)
+    assert tuple(on_white[0, 0]) == (255,) * 3
 
 
 def test_a_white_logo_is_never_printed_on_white():
-    assert all(view.max() - view.min() > 100 for view in views(one_colour("#fffffe")))
+    (on_black,) = views(one_colour("#fffffe"))
+    assert tuple(on_black[14, 24]) == (255, 255, 254)
+    assert tuple(on_black[0, 0]) == (0,) * 3
 
 
 def test_black_lettering_of_a_coloured_logo_turns_white_on_black():
     rgba = np.zeros((10, 20, 4), dtype=np.uint8)
     rgba[:, :10], rgba[:, 10:] = (10, 10, 10, 255), (250, 0, 0, 255)
     drawing = Drawing("Acme", "acme", "iconify-logos", "CC0-1.0", None, True, rgba, "acme")
-    on_white, on_black, grey, inverted = views(drawing)
+    on_white, on_black = views(drawing)
     assert tuple(on_white[5, 5]) == (10, 10, 10)
     assert tuple(on_black[5, 5]) == (245, 245, 245)
     assert tuple(on_black[5, 15]) == (250, 0, 0)
-    assert np.array_equal(inverted, 255 - grey)
-
-
-def test_views_shrink_to_the_side_asked_for():
-    assert max(views(one_colour(), side=20)[0].shape[:2]) == 24  # and a margin of a tenth on each side
 
 
 def test_an_unknown_source_is_refused(tmp_path):
@@ -275,8 +261,8 @@ class TestTinyPackage:
         assert [b.name for b in built.brands()] == ["Acme", "Google", "Zeta"]
         kinds = [(r.id, r.kind, r.vectors, r.thumbnail is not None, r.licence) for r in built.references("Acme")]
         assert kinds == [
-            ("acme/1", "drawing", 4, True, "CC0-1.0"),
-            ("acme/2", "drawing", 4, True, "CC0-1.0"),
+            ("acme/1", "drawing", 1, True, "CC0-1.0"),
+            ("acme/2", "drawing", 2, True, "CC0-1.0"),
             ("acme/3", "photo", 1, False, "free"),
             ("acme/4", "photo", 1, False, "free"),
             ("acme/5", "photo", 1, False, "free"),
@@ -352,8 +338,8 @@ def photo_set(tmp_path):
 def test_a_drawn_view_gets_the_ground_around_it_that_a_scan_leaves_around_a_box():
     from vision.training.library import with_padding
 
-    view = views(one_colour())[1]
+    (view,) = views(one_colour("#fffffe"))
     padded = with_padding(view)
     assert padded.shape == (28 + 2 * 2, 48 + 2 * 4, 3)
     assert np.array_equal(padded[2:-2, 4:-4], view)
-    assert tuple(padded[0, 0]) == (255, 0, 0)
+    assert tuple(padded[0, 0]) == (0,) * 3

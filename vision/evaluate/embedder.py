@@ -56,7 +56,7 @@ def embed_boxes(embedder: EmbedderLike, truth: Path) -> Crops:
 
 
 def embed_drawings(embedder: EmbedderLike, drawings: Sequence[Drawing]) -> tuple[Embeddings, npt.NDArray[np.str_]]:
-    """Four clean views of each drawing: vectors (m, d) and the brand key of each."""
+    """The views of each drawing: vectors (m, d) and the brand key of each."""
     keys, vectors = [], []
     for start in range(0, len(drawings), 16):  # views are made as they are needed: all of them take gigabytes
         some = [(d.key, view) for d in drawings[start : start + 16] for view in views(d)]
@@ -88,7 +88,7 @@ def evaluate_embedder(
 ) -> dict[str, Any]:
     """Top-1 and top-5 of the true boxes of each set, as plain JSON.
 
-    vectors_only: the boxes whose brand the drawings hold, against four views of every drawing. photos: all boxes, against
+    vectors_only: the boxes whose brand the drawings hold, against the views of every drawing. photos: all boxes, against
     `per_brand` crops of each brand of `train.jsonl` beside the set (of the set's other pictures for brands that are not in it,
     and where there is no such file), mean of `draws` random choices. Raises DatasetError (missing, bad_label).
     """

@@ -108,35 +108,20 @@ def load_drawings(
     return [_drawing(r, titles) for r in raw]
 
 
-def views(drawing: Drawing, *, side: int | None = None) -> list[Pixels]:
+def views(drawing: Drawing) -> list[Pixels]:
     """The drawing as it is printed: (h, w, 3) uint8 each, with a margin of a tenth of its longest side.
 
-    One colour: brand colour on white, white on brand colour, black on white, white on black. Coloured: on white, on black (with
-    black lettering turned white), grey on white, the same inverted. side: shrink so that the longest side is at most this.
+    One colour: on white, or on black when it cannot be told from white. Coloured: on white, and on black with black lettering
+    turned white. The embedder heeds form: the same in black, in grey or inverted finds nothing more.
     """
-    rgba = drawing.rgba
-    if side is not None and max(rgba.shape[:2]) > side:
-        rgba = _shrink(rgba, side)
-    margin = max(2, round(max(rgba.shape[:2]) * 0.1))
-    padded = np.pad(rgba, ((margin, margin), (margin, margin), (0, 0)))
+    margin = max(2, round(max(drawing.rgba.shape[:2]) * 0.1))
+    padded = np.pad(drawing.rgba, ((margin, margin), (margin, margin), (0, 0)))
     alpha = padded[..., 3:].astype(np.float32) / np.float32(255)
     white, black = (255, 255, 255), (0, 0, 0)
-    if drawing.coloured:
-        ink = padded[..., :3]
-        grey = _lay(np.repeat(_grey(ink)[..., None], 3, axis=2), alpha, white)
-        return [
-            _lay(ink, alpha, white),
-            _lay(_for_dark_ground(padded), alpha, black),
-            grey,
-            np.asarray(255 - grey, dtype=np.uint8),
-        ]
-    colour = _rgb(drawing.colour or "#000000")
-    # a brand colour that cannot be told from white is printed on black only, so its first two views would be empty
-    grounds = [(colour, white), (white, colour)] if _far(colour, white) else [(colour, black), (black, colour)]
-    return [
-        _lay(np.full_like(padded[..., :3], ink), alpha, ground)
-        for ink, ground in [*grounds, (black, white), (white, black)]
-    ]
+    if drawing.colour is None:
+        return [_lay(padded[..., :3], alpha, white), _lay(_for_dark_ground(padded), alpha, black)]
+    colour = _rgb(drawing.colour)
+    return [_lay(np.full_like(padded[..., :3], colour), alpha, white if _far(colour, white) else black)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -293,15 +278,6 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 def _far(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
     return max(abs(x - y) for x, y in zip(a, b, strict=True)) >= 24
-
-
-def _shrink(rgba: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    from PIL import Image
-
-    height, width = rgba.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(rgba).resize(size, Image.Resampling.LANCZOS))
 
 
 def by_brand(drawings: Sequence[Drawing]) -> Iterator[tuple[str, list[Drawing]]]:
