@@ -383,17 +383,19 @@ def test_what_the_detector_is_not_sure_of_needs_a_name_or_a_high_probability(ver
     assert is_told(finding) is told
 
 
-@pytest.mark.parametrize(("orientation", "probability", "read", "verdict"), [
-    ("upright", 0.75, None, "known"),
-    ("mirrored", 0.9, None, "known"),
-    ("mirrored", 0.75, "ACME", "known"),
-    ("turned_90", 0.75, None, "unknown"),
+@pytest.mark.parametrize(("kind", "orientation", "probability", "read", "verdict"), [
+    ("logo", "upright", 0.75, None, "known"),
+    ("logo", "mirrored", 0.9, None, "known"),
+    ("logo", "mirrored", 0.75, "ACME", "known"),
+    ("logo", "turned_90", 0.75, None, "unknown"),
+    ("product", "upright", 0.9, None, "known"),
+    ("product", "upright", 0.75, "ACME", "known"),
+    ("product", "upright", 0.75, None, "unknown"),
+    ("image", "upright", 0.75, None, "unknown"),
 ])  # fmt: skip
-def test_a_mark_that_had_to_be_turned_needs_a_name_or_a_high_probability(orientation, probability, read, verdict):
+def test_what_is_no_upright_mark_needs_a_name_or_a_high_probability(kind, orientation, probability, read, verdict):
     best = Candidate("Acme", 0.8, probability, "acme/1", read)
-    finding = settled(
-        Finding("logo", (0, 0, 9, 9), 0.9, "known", "Acme", "Box", probability, (best,), None, orientation)
-    )
+    finding = settled(Finding(kind, (0, 0, 9, 9), 0.9, "known", "Acme", "Box", probability, (best,), None, orientation))
     assert (finding.verdict, finding.brand, finding.product) == (
         ("known", "Acme", "Box") if verdict == "known" else ("unknown", None, None)
     )

@@ -17,8 +17,9 @@ MOST_GAP, LEAST_SHARED = 0.6, 0.5
 MOST_RATIO = 4.0
 # A part lies in its whole with at least this share of its area.
 LEAST_INSIDE = 0.8
-# From which probability on a look alone names a mark that the detector is not sure of, or that had to be turned. From .7 on, the
-# heel of a sock was Zalando and a fold of leather Nike: three of 16 such claims on 1,550 catalogue pictures; from .85 on none.
+# From which probability on a look alone names a mark that the detector is not sure of, one that had to be turned, and what is no
+# mark but a product or a whole picture. From .7 on, the heel of a sock was Zalando and a fold of leather Nike: three of 16 such
+# claims on 1,550 catalogue pictures; from .85 on none.
 LEAST_UNSURE = 0.85
 
 
@@ -30,11 +31,13 @@ def is_told(finding: Finding) -> bool:
 
 
 def settled(finding: Finding) -> Finding:
-    """The finding, unknown where only a mirrored or turned look names it and that is not likely enough.
+    """The finding, unknown where only a mirrored or turned look names it, or the look of no mark, and that is not likely enough.
 
-    From .7 on "MAN UTD" on its side was Calvin Klein twice and "WILDCRAFT" New Balance, on 1,550 catalogue pictures.
+    From .7 on "MAN UTD" on its side was Calvin Klein twice and "WILDCRAFT" New Balance, on 1,550 catalogue pictures; a bag was
+    McDonald's and a backpack Alfred.
     """
-    if finding.verdict != "known" or finding.orientation == "upright" or is_told(finding):
+    is_upright_mark = finding.kind == "logo" and finding.orientation == "upright"
+    if finding.verdict != "known" or is_upright_mark or is_told(finding):
         return finding
     return replace(finding, verdict="unknown", brand=None, product=None)
 
