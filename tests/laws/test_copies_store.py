@@ -376,6 +376,22 @@ def test_an_index_takes_over_another_with_owners_times_and_features(filled, path
     assert list(filled)[3] == list(other)[1]
 
 
+def test_of_two_pictures_under_one_id_both_are_kept_where_none_is_to_be_replaced(path, tmp_path):
+    one, other = CopyIndex.create(path), CopyIndex.create(tmp_path / "other")
+    one.add(page(1), id="images/1.jpg", time="2026-01-01T00:00:00Z")
+    other.add(page(2), id="images/1.jpg", time="2027-01-01T00:00:00Z")
+    assert [one.merge(other), one.merge(other)] == [1, 0]
+    first, second = one
+    assert (first.id, first.time[:4]) == ("images/1.jpg", "2026")
+    assert second.id.startswith("images/1.jpg~")
+    assert second.time[:4] == "2027"
+    theirs = replace(first, owner="seller-2")
+    assert [one.add_entries([theirs, theirs], beside=True) for _ in range(2)] == [1, 0]
+    assert [entry.owner for entry in one] == [None, None, "seller-2"]
+    assert one.add(page(3), id="images/1.jpg")  # by name, replaced
+    assert len(one) == 3
+
+
 def test_a_merge_in_many_batches_takes_all(path, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "MERGED_AT_ONCE", 2)
     other = CopyIndex.create(tmp_path / "other")

@@ -90,7 +90,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run_add(args: argparse.Namespace) -> int:
-    """Add pictures under their paths; 1 when some could not be read."""
+    """Add pictures under their paths, beside others of the same name; 1 when some could not be read."""
     from vision.copies import Entry
     from vision.images.find import Finder
 
@@ -108,7 +108,7 @@ def run_add(args: argparse.Namespace) -> int:
                 name = found.path if args.owner is None else f"{args.owner}/{found.path}"
                 entries.append(Entry.of(description, name, args.owner, args.time, metadata))
         read += len(entries)
-        added += index.add_entries(entries)
+        added += index.add_entries(entries, beside=True)  # of another crawl, the same name is another picture
     row = {
         "index": str(args.index),
         "added": added,

@@ -360,16 +360,33 @@ class CopyIndex:
         """
         return self.add_entries([Entry.of(described(image), id, owner, time, metadata)]) == 1
 
-    def add_entries(self, entries: Iterable[Entry]) -> int:
-        """As `add`, for many that become visible together; how many were new or replaced."""
+    def add_entries(self, entries: Iterable[Entry], *, beside: bool = False) -> int:
+        """As `add`, for many that become visible together; how many were new or replaced.
+
+        beside: another file or owner under a known id replaces nothing, but is kept as `ID~` and eight digits of its own.
+        """
         with self._writing() as numbers:
             change = Change(len(self._alive))
             pending: dict[str, tuple[int, Entry]] = {}
-            for entry in entries:
-                place, before = pending.get(entry.id, (numbers.get(entry.id), None))
+
+            def held(id: str) -> tuple[int | None, tuple[str, str | None]]:
+                """Place, file and owner of an id."""
+                place, before = pending.get(id, (numbers.get(id), None))
+                if before is not None:
+                    return place, _file_and_owner(before)
+                if place is None:
+                    return None, ("", None)
+                sha256, owner = self._sha256_and_owner(place)
+                return place, (sha256[:32], owner)
+
+            for given in entries:
+                entry = given
+                place, known = held(entry.id)
+                if beside and place is not None and known != _file_and_owner(entry):
+                    entry = _renamed(entry)
+                    place, known = held(entry.id)
                 if place is not None:
-                    sha256, owner = (before.sha256, before.owner) if before else self._sha256_and_owner(place)
-                    if sha256[:32] == entry.sha256[:32] and owner == entry.owner:
+                    if known == _file_and_owner(entry):
                         continue
                     change.take_back(place)
                 pending[entry.id] = change.add(entry), entry
@@ -396,17 +413,17 @@ class CopyIndex:
         return gone
 
     def merge(self, other: CopyIndex) -> int:
-        """Add all pictures of another index, with their times, owners and features; how many were new or replaced.
+        """Add all pictures of another index, with their times, owners and features; how many were new.
 
-        Raises as `add_entries` does.
+        One whose id another file or owner has here is kept beside it (`add_entries`). Raises as `add_entries` does.
         """
         added, batch = 0, []
         for entry in other:
             batch.append(entry)
             if len(batch) == MERGED_AT_ONCE:
-                added += self.add_entries(batch)
+                added += self.add_entries(batch, beside=True)
                 batch = []
-        return added + self.add_entries(batch)
+        return added + self.add_entries(batch, beside=True)
 
     def compact(self) -> int:
         """Write what is left as new segments, without the pictures that were taken back; how many rows are gone.
@@ -538,3 +555,14 @@ def described(image: Any, *, close: bool = False) -> CopyDescription:
     close: for a query that is worth a closer look (see `describe`).
     """
     return describe(read_picture(image, reduce_to=DECODE_SIDE), close=close)
+
+
+def _file_and_owner(entry: Entry) -> tuple[str, str | None]:
+    """What tells two entries of one id apart: the first half of the file's sha256, and whose it is."""
+    return entry.sha256[:32], entry.owner
+
+
+def _renamed(entry: Entry) -> Entry:
+    """An entry under an id that its file and owner alone have."""
+    own = hashlib.sha256(repr(_file_and_owner(entry)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return replace(entry, id=f"{entry.id}~{own}")
