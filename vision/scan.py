@@ -231,10 +231,15 @@ class Scanner:
                 findings=next(found),
                 quality=measure(picture),
                 fingerprint=description.fingerprint if description else None,
-                degraded=() if self.recogniser.reader else ("text",),
+                degraded=self._missing(picture),
             )
             examined.append(Examined(result, picture, description, self._hits(result, picture, description)))
         return examined
+
+    def _missing(self, picture: Picture) -> tuple[str, ...]:
+        """What of a picture was not looked at, or by what it was not."""
+        text = () if self.recogniser.reader else ("text",)
+        return (*text, "frames") if picture.more_frames else text
 
     def _hits(self, result: Result, picture: Picture, description: CopyDescription | None) -> tuple[Hit, ...]:
         """What the copy index has of a picture."""

@@ -38,6 +38,7 @@ class Picture:
     origin: where it came from, for messages: a path, or "bytes", "array", "PIL".
     quantization: the 64 steps by which the JPEG that it was read from divided its luma, row by row of a block; null for
     what was no JPEG file.
+    more_frames: the file is an animation or has several pages, of which this is the first.
     """
 
     pixels: Pixels
@@ -46,6 +47,7 @@ class Picture:
     sha256: str
     origin: str
     quantization: tuple[int, ...] | None = None
+    more_frames: bool = False
 
     @property
     def scale(self) -> tuple[float, float]:

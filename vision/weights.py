@@ -18,6 +18,7 @@ from vision.errors import BackendError, WeightsError
 from vision.files import write_atomically
 
 CARD_SCHEMA = "vision.card/1"
+MANIFEST = "manifest.json"
 
 
 def shipped() -> Path:
@@ -29,7 +30,7 @@ def shipped() -> Path:
     package = Path(__file__).resolve().parent
     named = os.environ.get("VISION_WEIGHTS")
     for folder in [Path(named)] if named else [package / "_shipped" / "weights", package.parent / "weights"]:
-        if (folder / "manifest.json").is_file():
+        if (folder / MANIFEST).is_file():
             return folder
     raise WeightsError(
         "missing",
@@ -63,7 +64,7 @@ def load(name: str, root: Path | None = None) -> Model:
     checksums = {key.removeprefix(f"{name}/"): value for key, value in manifest.items() if key.startswith(f"{name}/")}
     card_path = root / name / "card.json"
     if "card.json" not in checksums:
-        raise WeightsError("missing", f"there is no model {name!r} in the manifest", path=str(root / "manifest.json"))
+        raise WeightsError("missing", f"there is no model {name!r} in the manifest", path=str(root / MANIFEST))
     verify(card_path, checksums["card.json"])
     card = json.loads(card_path.read_text(encoding="utf-8"))
     if card.get("schema") != CARD_SCHEMA:
@@ -92,7 +93,7 @@ def load_folder(folder: Path) -> Model:
 
 def read_manifest(root: Path) -> dict[str, str]:
     """`{"detector/model.onnx": sha256, …}`. Raises WeightsError (missing, unknown_card)."""
-    path = root / "manifest.json"
+    path = root / MANIFEST
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -110,11 +111,22 @@ def write_manifest(root: Path) -> dict[str, str]:
     paths = sorted(
         p
         for p in root.rglob("*")
-        if p.is_file() and p.name not in {"manifest.json", "README.md"} and not p.name.startswith(".")
+        if p.is_file() and p.name not in {MANIFEST, "README.md"} and not p.name.startswith(".")
     )
     files = {p.relative_to(root).as_posix(): digest(p) for p in paths}
-    write_atomically(root / "manifest.json", (json.dumps({"files": files}, indent=1) + "\n").encode())
+    write_atomically(root / MANIFEST, (json.dumps({"files": files}, indent=1) + "\n").encode())
     return files
+
+
+def is_shipped(folder: Path) -> bool:
+    """Whether a model folder is one of those that a manifest beside it lists; a user's own lists its files in its card."""
+    return (folder.parent / MANIFEST).is_file()
+
+
+def note_shipped(folder: Path) -> None:
+    """Bring the manifest up to date after a write to a model folder, where that is a shipped one."""
+    if is_shipped(folder):
+        write_manifest(folder.parent)
 
 
 def digest(path: Path) -> str:

@@ -84,6 +84,16 @@ def textured(seed, width=320, height=240):
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
+def bannered(pixels):
+    """A picture as a shop shows its goods: small on white, between two bars of large lettering."""
+    page = np.full((800, 800, 3), 255, np.uint8)
+    page[:120], page[700:] = (200, 20, 20), (20, 20, 120)
+    cv2.putText(page, "MEGA SALE -50% SHOP24", (30, 80), cv2.FONT_HERSHEY_DUPLEX, 1.7, (255, 255, 255), 3, cv2.LINE_AA)
+    cv2.putText(page, "FREE SHIPPING WORLDWIDE", (30, 770), cv2.FONT_HERSHEY_DUPLEX, 1.6, (255, 255, 0), 3, cv2.LINE_AA)
+    page[290:530, 280:520] = cv2.resize(pixels, (240, 240), interpolation=cv2.INTER_AREA)
+    return page
+
+
 def framed(pixels):
     """A picture as a page shows it: a bar with knobs above it and lines of lettering below, the same for every picture."""
     height, width = pixels.shape[:2]

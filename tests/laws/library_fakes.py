@@ -30,6 +30,12 @@ class Colours:
         return vector / np.linalg.norm(vector)
 
 
+def colour(rgb, side=32):
+    """A picture that has this colour on average: one that shows nothing at all is no reference."""
+    weave = 5 - 10 * (np.indices((side, side)).sum(axis=0) % 2)
+    return np.clip(np.full((side, side, 3), rgb) + weave[..., None], 0, 255).astype(np.uint8)
+
+
 def unit(vectors):
     """Rows of unit length, float32."""
     vectors = np.asarray(vectors, dtype=np.float32)

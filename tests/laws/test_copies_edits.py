@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from copy_scenes import framed, laid, saved, similarity, stamped, textured, turned
+from copy_scenes import bannered, framed, laid, saved, similarity, stamped, textured, turned
 
 from vision.copies import CopyIndex, compare_copies
 from vision.images import read_picture
@@ -124,6 +124,7 @@ def captioned(pixels):
         pytest.param(captioned, id="caption"),
         pytest.param(stamped, id="logo"),
         pytest.param(bordered, id="border"),
+        pytest.param(bannered, id="banners"),
     ],
 )
 def test_what_only_looks_alike_around_its_content_is_not_claimed(tmp_path, dressed):

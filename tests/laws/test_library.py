@@ -106,6 +106,32 @@ def test_adding_under_an_alias_joins_the_brand(library):
     assert library.search(mark(9))[0].brand == "Coca-Cola"
 
 
+def test_the_same_picture_is_added_once(library):
+    """References doubled when a folder was added again."""
+    assert [r.id for r in library.add("Coca-Cola", [mark(9), mark(9)])] == ["coca-cola/3"]
+    version = library.version
+    assert library.add("Coca-Cola", [mark(9)]) == []
+    assert library.version == version
+    assert len(library.add("Coca-Cola", [mark(9)], product="Zero")) == 1
+    assert len(library.add("Pepsi", [mark(9)])) == 1  # the doctor tells that two brands have it
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.full((64, 64, 3), 255, np.uint8), np.eye(5, dtype=np.uint8)[..., None].repeat(3, 2) * 255]
+)
+def test_a_picture_that_shows_nothing_is_no_reference(library, pixels):
+    """A blank one, or one of hardly a pixel, resembled textures, and brands were claimed on them."""
+    version = library.version
+    with pytest.raises(PictureError) as caught:
+        library.add("Pepsi", [mark(5), pixels])
+    assert (caught.value.code, library.version, "Pepsi" in library) == ("empty", version, False)
+
+
+def test_renaming_to_an_alias_leaves_it_none(library):
+    assert library.rename("Coca-Cola", "COKE").aliases == ()
+    assert library.brand("coke").name == "COKE"
+
+
 def test_an_unknown_name_is_refused_with_names_like_it(library):
     with pytest.raises(UsageError, match="did you mean Coca-Cola") as caught:
         library.remove("Cocacolla")

@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from library_fakes import Colours
+from library_fakes import Colours, colour
 
 from vision.errors import LibraryError
 from vision.library import Library
@@ -14,10 +14,6 @@ from vision.library.rivals import ALIKE, PREFIX, SHARE, AmongRivals, among_rival
 from vision.values import TextLine
 
 RED, GREEN, BLUE, GREY = (250, 10, 10), (10, 250, 10), (10, 10, 250), (130, 128, 126)
-
-
-def colour(rgb, side=32):
-    return np.full((side, side, 3), rgb, dtype=np.uint8)
 
 
 def striped(rgb):

@@ -348,6 +348,17 @@ def test_the_last_word_on_a_crop_counts(library):
     assert apply(library, [decision(1)], crop_of).references == ("acme/2",)
 
 
+def test_what_was_accepted_and_then_refused_is_removed(library):
+    """It said "1 refused", and the reference stayed."""
+    apply(library, [decision(1), decision(2)], crop_of)
+    refused = apply(library, [decision(1, "refuse")], crop_of)
+    assert (refused.removed, refused.refused) == (("acme/2",), 1)
+    assert [r.id for r in library.references("Acme")] == ["acme/1", "acme/3"]
+    assert apply(library, [decision(1, "refuse")], crop_of).before == 1
+    elsewhere = apply(library, [decision(2, brand="Zeta")], crop_of)
+    assert (elsewhere.references, elsewhere.removed) == (("zeta/1",), ("acme/3",))
+
+
 def test_what_is_refused_is_not_proposed_again_for_that_brand(library):
     apply(library, [decision(1, "refuse")], crop_of)
     decisions = Decisions.read(library.path)

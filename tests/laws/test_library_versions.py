@@ -174,7 +174,7 @@ def test_a_change_of_nothing_makes_no_version(library):
 def test_rolling_back_to_another_embedder_is_refused_by_those_who_use_this_one(library, tmp_path):
     path = tmp_path / "pictures"
     made = Library.create(path, embedder=Colours())
-    made.add("A", np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    made.add("A", np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     again, _ = Library.reembed(path, embedder=Colours(id="colours/2", checksum="c2"))
     assert str(again.log()[0].change) == "embedded anew"
     with pytest.raises(LibraryError) as caught:

@@ -153,6 +153,21 @@ def test_grey_with_alpha_is_laid_on_white() -> None:
     assert grey_of(odd.encoded(Image.new("LA", (3, 3), (50, 255)), "PNG")).max() == 50
 
 
+def test_artwork_for_dark_grounds_is_laid_on_black() -> None:
+    drawn = Image.new("RGBA", (20, 20), (255, 255, 255, 0))
+    drawn.paste((255, 255, 255, 255), (5, 5, 15, 15))
+    for kind in ("PNG", "WEBP"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        grey = grey_of(odd.encoded(drawn, kind, **options))
+        assert (grey[0, 0], grey[10, 10]) == (0, 255), kind
+    grey = grey_of(odd.encoded(drawn.convert("LA"), "PNG"))
+    assert (grey[0, 0], grey[10, 10]) == (0, 255)
+    drawn.paste((200, 30, 30, 255), (7, 7, 10, 10))  # the rest of it can be seen on white
+    assert read_picture(odd.encoded(drawn, "PNG")).pixels[0, 0].tolist() == [255, 255, 255]
+    opaque = Image.new("RGBA", (4, 4), (255, 255, 255, 255))
+    assert grey_of(odd.encoded(opaque, "PNG")).min() == 255
+
+
 def test_palettes_with_transparency_are_laid_on_white() -> None:
     palette = Image.new("P", (2, 1))
     palette.putpalette([255, 0, 0, 0, 0, 255])
@@ -243,7 +258,7 @@ def test_lab_becomes_srgb() -> None:
     assert apart(read_picture(odd.encoded(lab, "TIFF")).pixels[:1, :1], np.array([[[180, 60, 90]]])) <= 2
 
 
-def test_animations_give_their_first_frame() -> None:
+def test_animations_give_their_first_frame_and_say_that_they_go_on() -> None:
     first, second = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
     for kind, options in {
         "GIF": {},
@@ -252,14 +267,18 @@ def test_animations_give_their_first_frame() -> None:
         "TIFF": {},
         "AVIF": {"quality": 100},
     }.items():
-        data = odd.encoded(first, kind, save_all=True, append_images=[second], **options)
-        assert apart(read_picture(data).pixels[4:5, 4:5], np.array([[[255, 0, 0]]])) <= 3, kind
+        moving = read_picture(odd.encoded(first, kind, save_all=True, append_images=[second], **options))
+        still = read_picture(odd.encoded(first, kind, **options))
+        for picture in (moving, still):
+            assert apart(picture.pixels[4:5, 4:5], np.array([[[255, 0, 0]]])) <= 3, kind
+        assert (moving.more_frames, still.more_frames) == (True, False), kind
 
 
 def test_phone_photos_with_a_second_picture_inside_give_the_photo() -> None:
     first, second = Image.fromarray(COLOURS), Image.fromarray(255 - COLOURS)
     data = odd.encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
     assert apart(read_picture(data).pixels, COLOURS) <= 12
+    assert not read_picture(data).more_frames
 
 
 # Profiles
@@ -468,6 +487,16 @@ def test_a_large_jpeg_cut_in_its_pixels_is_truncated_at_every_scale() -> None:
     data = odd.encoded(Image.fromarray(odd.colours(640, 480)), "JPEG", quality=95)
     for options in ({}, {"reduce_to": 80}):
         assert code_of(data[: len(data) * 9 // 10], **options) == "truncated"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_that_lacks_only_the_marker_at_its_end_is_whole(mode: str) -> None:
+    data = odd.encoded(Image.fromarray(odd.colours(640, 480)).convert(mode), "JPEG", quality=90)
+    whole = read_picture(data)
+    for cut in (1, 2):
+        assert apart(read_picture(data[:-cut]).pixels, whole.pixels) == 0
+    assert apart(read_picture(data[:-2], reduce_to=80).pixels, read_picture(data, reduce_to=80).pixels) == 0
+    assert code_of(data[:-40]) == "truncated"
 
 
 def test_stray_bytes_in_a_jpeg_are_no_reason_to_fail() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from library_fakes import Colours
+from library_fakes import Colours, colour
 
 from vision.detect import Detector
 from vision.errors import LibraryError, UsageError
@@ -62,15 +62,11 @@ class Reader:
         return self._answer("ring", crops)
 
 
-def colour(*rgb, side=64):
-    return np.full((side, side, 3), rgb, dtype=np.uint8)
-
-
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     made = Library.create(tmp_path_factory.mktemp("library") / "l", embedder=Colours())
-    made.add("Redwood", [colour(250, 10, 10)])
-    made.add("Bluebird", [colour(10, 10, 250)])
+    made.add("Redwood", [colour((250, 10, 10))])
+    made.add("Bluebird", [colour((10, 10, 250))])
     made.add("By Name Only")
     return made
 
@@ -154,7 +150,7 @@ def lopsided_mark():
 def lopsided(tmp_path_factory):
     made = Library.create(tmp_path_factory.mktemp("lopsided") / "l", embedder=Colours())
     made.add("Lopsided", [lopsided_mark()])
-    made.add("Redwood", [colour(250, 10, 10)])
+    made.add("Redwood", [colour((250, 10, 10))])
     return made
 
 
@@ -340,7 +336,7 @@ def test_a_crop_is_read_with_a_wider_margin_than_it_is_seen_with(library):
 def test_a_scanner_refuses_a_library_of_another_embedder_however_it_is_given(tmp_path):
     """A path was refused; a Library that had been opened before was searched with vectors that mean nothing there."""
     path = tmp_path / "colours"
-    Library.create(path, embedder=Colours()).add("Acme", np.zeros((40, 40, 3), np.uint8))
+    Library.create(path, embedder=Colours()).add("Acme", np.eye(40, dtype=np.uint8)[..., None].repeat(3, 2) * 255)
     for given in (path, Library.open(path, embedder=Colours())):
         with pytest.raises(LibraryError) as caught:
             Scanner(library=given, copies=False)

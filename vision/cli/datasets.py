@@ -298,7 +298,7 @@ def run_draw(args: argparse.Namespace) -> int:
     from vision.training.config import load_config
     from vision.training.draw import draw_set
 
-    draw_set(load_config(args.recipe), args.n, args.seed, args.out)
+    draw_set(load_config(args.recipe, stage="draw"), args.n, args.seed, args.out)
     print(args.out)
     return 0
 

@@ -183,8 +183,17 @@ def run_add(args: argparse.Namespace) -> int:
             **more,
         )
     brand = library.brand(args.name)
-    row = {"brand": brand.name, "added": [r.id for r in made], "references": len(library.references(brand))}
-    said = f"{count(len(made), 'reference')} added, {row['references']} in all" if args.images else "known by name"
+    known = len(args.images) - len(made)
+    row = {
+        "brand": brand.name,
+        "added": [r.id for r in made],
+        "known": known,
+        "references": len(library.references(brand)),
+    }
+    before = f", {known} known before" if known else ""
+    said = (
+        f"{count(len(made), 'reference')} added{before}, {row['references']} in all" if args.images else "known by name"
+    )
     say(args, row, f"{brand.name}: {said}")
     return 0
 
@@ -213,11 +222,19 @@ def _add_names(args: argparse.Namespace) -> int:
 def run_remove(args: argparse.Namespace) -> int:
     """Remove a brand with its references, or one reference."""
     library = to_write(args)
+    shorter: list[str] = []
+    left = library.watch_lists()
     if _is_reference(library, args.name):
         removed = library.remove_reference(args.name, message=args.message).id
     else:
+        lists = library.watch_lists()
         removed = library.remove(args.name, message=args.message).name
-    say(args, {"removed": removed}, f"removed {removed}")
+        left = library.watch_lists()
+        shorter = [name for name, brands in lists.items() if brands != left.get(name)]
+    gone = [name for name in shorter if name not in left]
+    text = f"removed {removed}" + (f", also from the watch-list {', '.join(shorter)}" if shorter else "")
+    text += f"; {', '.join(gone)} is empty and gone" if gone else ""
+    say(args, {"removed": removed, "watch_lists": shorter}, text)
     return 0
 
 
@@ -321,21 +338,18 @@ def run_build(args: argparse.Namespace) -> int:
     """Make a library from drawings and real crops, by a recipe."""
     from vision.training.config import load_config
     from vision.training.library import build_library
+    from vision.weights import is_shipped, note_shipped
 
     changes = list(args.changes)
     if "=" in str(args.recipe):  # `build photos.sets=[]`: the recipe was left out, not the change
         changes.insert(0, str(args.recipe))
         args.recipe = _RECIPE
-    config = load_config(args.recipe, changes)
-    shipped = (args.out.parent / "manifest.json").is_file()
+    config = load_config(args.recipe, changes, stage="library")
     with progress() as tell:
         library = build_library(
-            config, args.out, cache=args.cache, packages=args.packages, progress=tell, read_only=shipped
+            config, args.out, cache=args.cache, packages=args.packages, progress=tell, read_only=is_shipped(args.out)
         )
-    if shipped:  # every file beside a manifest has its sha256 in it
-        from vision.weights import write_manifest
-
-        write_manifest(args.out.parent)
+    note_shipped(args.out)
     references = library.all_references()
     row = {
         "library": str(args.out),

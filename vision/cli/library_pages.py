@@ -371,6 +371,7 @@ def _apply(args: argparse.Namespace) -> int:
     applied = apply(library, _decisions(args), cut)
     row = {
         "added": list(applied.references),
+        "removed": list(applied.removed),
         "refused": applied.refused,
         "decided before": applied.before,
         "failed": [{"id": id_, "reason": reason} for id_, reason in applied.failed],
@@ -378,7 +379,8 @@ def _apply(args: argparse.Namespace) -> int:
     for id_, reason in applied.failed:
         print(f"warning: {id_} is not added: {reason}", file=sys.stderr)
     added = count(len(applied.references), "reference")
-    say(args, row, f"{added} added, {applied.refused} refused, {applied.before} decided before")
+    taken = f", {count(len(applied.removed), 'reference')} removed" if applied.removed else ""
+    say(args, row, f"{added} added{taken}, {applied.refused} refused, {applied.before} decided before")
     return 1 if applied.failed else 0
 
 

@@ -7,6 +7,8 @@ import json
 import logging
 from pathlib import Path
 
+from vision.errors import UsageError
+
 STAGES = ("detector", "embedder", "copies", "calibration")
 
 
@@ -15,7 +17,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "train",
         help="train the detector, the embedder, the encoder of copies or the calibration",
-        description="Train one stage from a YAML file and export it into weights/ with card and checksum. Needs the extra train.",
+        description="Train one stage from a YAML file and export it with its card into the folder that `export` names. Needs the "
+        "extra train.",
         epilog="Example: python train.py detector datasets/detector_tiny.yaml steps=4 --out runs/try",
     )
     add_options(parser)
@@ -31,15 +34,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="run folder with checkpoints, metrics and plots (runs/STAGE)"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the run folder")
+    parser.add_argument(
+        "--replace", action="store_true", help="let `export` be a folder of shipped weights, and replace them"
+    )
     parser.add_argument("--json", action="store_true", help="print the card's figures as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, then name the folder that holds the result."""
     from vision.training.config import load_config
+    from vision.weights import is_shipped
 
     logging.getLogger("vision.training").setLevel(logging.INFO)  # the progress of a long job
-    config = load_config(args.config, args.changes)
+    config = load_config(args.config, args.changes, stage=args.stage)
+    if is_shipped(Path(config["export"])) and not args.replace:
+        hint = "export=DIR exports elsewhere, --replace does replace them"
+        raise UsageError("bad_option", "these weights are shipped ones", path=config["export"], hint=hint)
     out: Path = args.out or Path("runs") / args.stage
     if args.stage == "detector":
         from vision.training.detector import train_detector

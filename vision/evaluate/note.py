@@ -48,8 +48,7 @@ def note_figures(folder: Path, figures: Mapping[str, Any]) -> None:
             noted[kind] = {"command": figures["command"], "operating_point": figures["operating_point"][kind], **own}
     text = json.dumps(card | {"figures": noted}, indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / "card.json", text.encode())
-    if (folder.parent / "manifest.json").is_file():
-        weights.write_manifest(folder.parent)
+    weights.note_shipped(folder)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

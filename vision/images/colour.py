@@ -1,4 +1,7 @@
-"""A decoded Pillow image in any mode becomes sRGB: palettes, inks, 16 bits, floats, profiles, transparency over white.
+"""A decoded Pillow image in any mode becomes sRGB: palettes, inks, 16 bits, floats, profiles, transparency on a plain ground.
+
+Transparent pictures are laid on white, as web pages do, and on black where hardly anything would be seen on white: artwork made
+for dark grounds.
 
 The rules for values that are no 8-bit colours, since files do not say what they mean:
 
@@ -26,10 +29,12 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _PROFILE_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 # A profile that moves no colour by more than this is sRGB under another name: the descriptions differ, the curves do not.
 _SAME_COLOUR = 2
+# Of what a transparent picture shows, this share in grey of at least this level is lost on white.
+_LOST_SHARE, _LOST_LEVEL = 0.95, 240
 
 
 def to_srgb(image: Image.Image, reduce_to: int | None = None) -> Image.Image:
-    """An RGB image of sRGB colours, transparency laid on white; the orientation is left as it is.
+    """An RGB image of sRGB colours, transparency laid on white or black; the orientation is left as it is.
 
     reduce_to: when the longest side is at least twice this, average whole blocks of pixels first, so that the longest side
     stays at or above it. Profiles are applied after that: a colour transform costs more than anything else here.
@@ -46,10 +51,19 @@ def to_srgb(image: Image.Image, reduce_to: int | None = None) -> Image.Image:
     elif colour.mode != "RGB":
         colour = colour.convert("RGB")
     if alpha is not None:
-        white = Image.new("RGB", colour.size, (255, 255, 255))
-        white.paste(colour, mask=alpha)
-        colour = white
+        ground = Image.new("RGB", colour.size, "black" if _lost_on_white(colour, alpha) else "white")
+        ground.paste(colour, mask=alpha)
+        colour = ground
     return colour
+
+
+def _lost_on_white(colour: Image.Image, alpha: Image.Image) -> bool:
+    seen = alpha.histogram()
+    light = colour.convert("L").point(lambda level: 255 * (level >= _LOST_LEVEL))
+    lost = alpha.histogram(mask=light)
+    weight = sum(level * count for level, count in enumerate(seen))
+    is_see_through = weight < 255 * sum(seen)
+    return is_see_through and 0 < _LOST_SHARE * weight <= sum(level * count for level, count in enumerate(lost))
 
 
 def profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -1,4 +1,4 @@
-"""Bytes become a Picture: upright, sRGB, alpha laid on white, size bounded before anything is decoded.
+"""Bytes become a Picture: upright, sRGB, alpha laid on a plain ground, size bounded before anything is decoded.
 
 One decoder for training, scanning, hashing and the report. Ordinary JPEGs go through libjpeg-turbo, straight into the array
 and without Python's lock; everything else, and every JPEG that it complains about, goes through Pillow.
@@ -41,6 +41,7 @@ MAX_SCANS = 500
 _ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 _DNG_VERSION = 50706
+_END_OF_JPEG = b"\xff\xd9"
 
 # Pillow's plugins meet damaged files in their parsers, and what escapes is what a parser raises: OSError and SyntaxError on
 # purpose; struct.error, IndexError, KeyError, TypeError, EOFError where bytes ran out; ValueError, OverflowError,
@@ -81,7 +82,8 @@ def read_picture(source: Any, *, max_pixels: int = MAX_PIXELS, reduce_to: int | 
     reduce_to: decode smaller where that is cheaper, never below this longest side: JPEGs at the smallest of 1/1, 1/2, 1/4 and
     1/8, anything still twice as large or more by averaging whole blocks. `Picture.width` and `height` stay those of the full
     upright picture. (libjpeg's other eighths, 3/8 to 7/8, have no SIMD code and cost more than the next larger halving.)
-    max_pixels: pictures that say they are larger fail before a pixel is decoded. Animations give their first frame.
+    max_pixels: pictures that say they are larger fail before a pixel is decoded. Animations and documents of several pages
+    give the first of them, and `Picture.more_frames` says that there are others.
     An array is taken as it is, not copied when contiguous; a PIL image keeps its frame, mode and profile.
     Raises PictureError: not_found, not_readable, empty, not_an_image, truncated (cut short or damaged), too_many_pixels,
     unsupported; UsageError (bad_option) for limits below 1.
@@ -143,6 +145,9 @@ def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None
         if kind is JPEG:
             _check_scans(image, data)
             pixels = _turbo(data, image, reduce_to)
+            if pixels is None and not data.endswith(_END_OF_JPEG) and not image.info.get("progressive"):
+                # nothing is lost where only the marker at the end is: with it, what lacks pixels still fails
+                pixels = _turbo(data + _END_OF_JPEG, image, reduce_to)
             if pixels is None and reduce_to is not None:
                 factor = max(1, max(width, height) // reduce_to)
                 image.draft(image.mode, (max(1, width // factor), max(1, height // factor)))
@@ -157,7 +162,16 @@ def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None
     if orientation >= 5:
         width, height = height, width
     digest = hashlib.sha256(data).hexdigest()
-    return Picture(_upright(pixels, orientation), width, height, digest, origin, _luma_steps(image))
+    upright = _upright(pixels, orientation)
+    return Picture(upright, width, height, digest, origin, _luma_steps(image), _has_more_frames(image))
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    """Whether a decoded file goes on after its first frame or page; looking for the next one leaves the image useless."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except _DAMAGE:  # what comes next is damaged: nothing to look at
+        return False
 
 
 def _luma_steps(image: Image.Image) -> tuple[int, ...] | None:

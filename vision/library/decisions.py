@@ -142,21 +142,25 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply` did. references: made, by id. refused: remembered. before: decided like this before. failed: id and reason."""
+    """What `apply` did. references: made, by id. refused: remembered. before: decided like this before. failed: id and reason.
+
+    removed: references, by id, of crops that had been accepted and now are refused, or accepted as another brand.
+    """
 
     references: tuple[str, ...]
     refused: int
     before: int
     failed: tuple[tuple[str, str], ...]
+    removed: tuple[str, ...] = ()
 
 
 def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decision], Pixels]) -> Applied:
-    """Add accepted crops to the library, in one write, and remember every decision; what was applied before is left alone.
+    """Add accepted crops to the library, take back what is no longer accepted, and remember every decision.
 
     cut: the pixels of a decision's crop, or PictureError: then it fails, unless it is a refusal, which needs no picture. What was
-    accepted before is added again when its reference is gone, as after going back to an older version. A crop accepted as what
-    is no brand fails.
-    A program that dies between the two writes does no harm: a reference with the same source is not added again.
+    applied before is left alone; what was accepted before is added again when its reference is gone, as after going back to an
+    older version. A crop accepted as what is no brand fails.
+    A program that dies between the writes does no harm: a reference with the same source is not added again.
     Raises LibraryError (read_only, locked, damaged, other_embedder), UsageError (bad_option).
     """
     from vision.library.pictures import PICTURE_SIDE, encode_thumbnail
@@ -166,16 +170,21 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
         raise LibraryError("read_only", "the shipped library is not changed", path=str(library.path), hint=hint)
     known = Decisions.read(library.path)
     held = {(r.brand_id, r.source) for r in library.all_references()}
+    by_source: dict[str | None, set[str | None]] = defaultdict(set)
+    for brand_id, source in held:
+        by_source[source].add(brand_id)
     negatives = {name for name, brand in names_of(library.state).items() if brand.negative}
     new: dict[str, list[NewReference]] = defaultdict(list)
     rows: list[tuple[Decision, Embeddings | None]] = []
     failed: list[tuple[str, str]] = []
+    stale: set[tuple[str | None, str | None]] = set()
     before = 0
     for decision in {d.id: d for d in decisions}.values():  # the last of an id counts
         brand_id = brand_id_of(library, decision.brand)
         here = (brand_id, _source(decision)) in held
         there = here or (brand_id, _place(decision)) in held
-        if known.has(decision, brand_id) and (decision.verb == "refuse" or there):
+        wrong = by_source[_source(decision)] - ({brand_id} if decision.verb == "accept" else set())
+        if known.has(decision, brand_id) and not wrong and (decision.verb == "refuse" or there):
             before += 1
             continue
         if decision.verb == "accept" and fold(str(decision.brand)) in negatives:
@@ -186,8 +195,11 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
         except PictureError as error:
             if decision.verb == "accept":
                 failed.append((decision.id, str(error)))
-            else:
-                rows.append((decision, None))
+                continue
+            pixels = None
+        stale |= {(each, _source(decision)) for each in wrong}
+        if pixels is None:
+            rows.append((decision, None))
             continue
         vector = library.embedder.embed_images([pixels])
         rows.append((decision, vector[0]))
@@ -197,10 +209,13 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
     brands = [NewBrand(name, references) for name, references in new.items()]
     count = sum(len(brand.references) for brand in brands)
     made = library.extend(brands, message=f"{count} crops of scans accepted") if brands else []
+    removed = [r for r in library.all_references() if (r.brand_id, r.source) in stale]
+    if removed:
+        library.remove_references([r.id for r in removed], message=f"{len(removed)} crops of scans no longer accepted")
     if rows:
         _remember(library, rows)
     refused = sum(decision.verb == "refuse" for decision, _ in rows)
-    return Applied(tuple(r.id for r in made), refused, before, tuple(failed))
+    return Applied(tuple(r.id for r in made), refused, before, tuple(failed), tuple(r.id for r in removed))
 
 
 def adopt(library: Library, data: bytes, names: Mapping[str, str], path: Path) -> None:

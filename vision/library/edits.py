@@ -158,10 +158,11 @@ def without(state: State, brand: Brand) -> State:
     return _numbered(after, _last_numbers(state, {brand.id}))
 
 
-def without_reference(state: State, reference: Reference) -> State:
-    """The state without one reference; a brand that has no other is known by its names from then on."""
-    after = _keeping(state, [r.id != reference.id for r in state.references])
-    return _numbered(after, _last_numbers(state, {reference.brand_id}))
+def without_references(state: State, references: Sequence[Reference]) -> State:
+    """The state without some references; a brand that has no other is known by its names from then on."""
+    ids = {r.id for r in references}
+    after = _keeping(state, [r.id not in ids for r in state.references])
+    return _numbered(after, _last_numbers(state, {r.brand_id for r in references}))
 
 
 def part(state: State, brand_ids: Set[str] | None = None, kinds: Set[str] | None = None) -> State:
@@ -179,7 +180,7 @@ def part(state: State, brand_ids: Set[str] | None = None, kinds: Set[str] | None
 
 
 def renamed(state: State, brand: Brand, name: str, path: Path) -> tuple[State, Brand]:
-    """The state with another display name for a brand, and the brand as it is then.
+    """The state with another display name for a brand, and the brand as it is then; an alias of that name is one no more.
 
     Raises UsageError (bad_option) for a name that is none, and for one that another brand has.
     """
@@ -187,7 +188,8 @@ def renamed(state: State, brand: Brand, name: str, path: Path) -> tuple[State, B
     other = names_of(state).get(fold(name), brand)
     if other.id != brand.id:
         raise UsageError("bad_option", f"{name!r} is a name of the brand {other.name!r}", path=str(path))
-    after = replace(brand, name=name)
+    aliases = tuple(alias for alias in brand.aliases if fold(alias) != fold(name))
+    after = replace(brand, name=name, aliases=aliases)
     return replace(state, brands=tuple(after if b.id == brand.id else b for b in state.brands)), after
 
 

@@ -22,7 +22,7 @@ from vision.library import edits, manifests, store
 from vision.library.edits import NewBrand, NewReference
 from vision.library.history import Change, compare
 from vision.library.manifests import Entry, Note
-from vision.library.pictures import DECODE_SIDE, PICTURE_SIDE, embed_reference, encode_thumbnail
+from vision.library.pictures import DECODE_SIDE, PICTURE_SIDE, check_shows_something, embed_reference, encode_thumbnail
 from vision.library.reader import LibraryReader, same_embedder, shipped_embedder
 from vision.library.state import Brand, EmbedderRecord, Kind, Reference, State
 from vision.library.view import View
@@ -182,8 +182,9 @@ class Library(LibraryReader):
         """Add pictures of a brand's mark, to the brand of that name or alias when there is one; the references made of them.
 
         images: one or a list of what `read_picture` takes: a clean logo, or a crop of a photo. Each is embedded as it is and,
-        when a plain border surrounds it, cropped to its content. All are read before anything is written. None for a brand that
-        is to be known by its name and aliases alone. line, product: what they show, in the order brand > line > product.
+        when a plain border surrounds it, cropped to its content. All are read before anything is written; what the brand has
+        already is not added again. None for a brand that is to be known by its name and aliases alone.
+        line, product: what they show, in the order brand > line > product.
         valid_from, valid_until: the first and last day on which they count. message: for the log.
         Raises PictureError, UsageError (bad_option: empty name, no images, an alias of another brand), LibraryError (locked,
         read_only, other_embedder).
@@ -194,7 +195,7 @@ class Library(LibraryReader):
             np.zeros((0, 0), dtype=np.float32), kind, product, source, licence, None, line, valid_from, valid_until
         )
         made = [] if images is None else self._read(name, images, like)
-        return self.extend([NewBrand(name, made, aliases)], message=message)
+        return self._add(NewBrand(name, made, aliases), message)
 
     def add_negative(
         self,
@@ -213,7 +214,7 @@ class Library(LibraryReader):
         edits.clean(name)
         _writable(self._view.state, self.path)
         like = NewReference(np.zeros((0, 0), dtype=np.float32), "negative", None, source, licence)
-        return self.extend([NewBrand(name, self._read(name, images, like), (), True)], message=message)
+        return self._add(NewBrand(name, self._read(name, images, like), (), True), message)
 
     def _read(self, name: str, images: Sequence[Any] | Any, like: NewReference) -> list[NewReference]:
         images = list(images) if isinstance(images, list | tuple) else [images]
@@ -224,9 +225,11 @@ class Library(LibraryReader):
     def new_reference(self, image: Any, like: NewReference) -> NewReference:
         """A picture read and embedded, to be added with `extend`; all but its vectors and picture are as of `like`.
 
-        The file's name is its source when `like` names none. Raises PictureError, LibraryError (other_embedder).
+        The file's name is its source when `like` names none. Raises PictureError (also empty: one colour throughout, or hardly
+        a pixel, which would resemble any texture), LibraryError (other_embedder).
         """
         picture = read_picture(image, reduce_to=DECODE_SIDE)
+        check_shows_something(picture)
         named = like.source is not None or picture.origin in {"array", "bytes", "PIL"}
         return replace(
             like,
@@ -234,6 +237,17 @@ class Library(LibraryReader):
             source=like.source if named else Path(picture.origin).name,
             thumbnail=encode_thumbnail(picture.pixels, PICTURE_SIDE),
         )
+
+    def _add(self, new: NewBrand, message: str | None) -> list[Reference]:
+        made: list[Reference] = []
+
+        def edit(state: State) -> State:
+            state, added = edits.extended(state, edits.unheld(state, [new])[0], self.path)
+            made.extend(added)
+            return state
+
+        self.change(edit, message)
+        return [self.reference(r.id) for r in made]
 
     def extend(self, brands: Iterable[NewBrand], *, message: str | None = None) -> list[Reference]:
         """Add many brands and references with their vectors in one write; the references made. Raises as `add` does."""
@@ -277,16 +291,22 @@ class Library(LibraryReader):
 
     def remove_reference(self, reference_id: str, *, message: str | None = None) -> Reference:
         """Remove one reference; it. Its brand stays, by name if need be. Raises UsageError (bad_option) for no such id."""
+        return self.remove_references([reference_id], message=message)[0]
+
+    def remove_references(self, reference_ids: Sequence[str], *, message: str | None = None) -> list[Reference]:
+        """Remove some references in one write; they, in the order of the ids. Raises UsageError as `remove_reference` does."""
         removed: list[Reference] = []
 
         def edit(state: State) -> State:
-            removed.extend(r for r in state.references if r.id == reference_id)
-            if not removed:
-                raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
-            return edits.without_reference(state, removed[0])
+            held = {r.id: r for r in state.references}
+            for reference_id in reference_ids:
+                if reference_id not in held:
+                    raise UsageError("bad_option", f"no reference {reference_id!r}", path=str(self.path))
+                removed.append(held[reference_id])
+            return edits.without_references(state, removed)
 
         self.change(edit, message)
-        return removed[0]
+        return removed
 
     def rename(self, old: str, new: str, *, message: str | None = None) -> Brand:
         """Give a brand another display name; its id, references and aliases stay. The brand as it is now.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.values import Embeddings, Pixels
+from vision.errors import PictureError
+from vision.values import Embeddings, Picture, Pixels
 
 if TYPE_CHECKING:
     from vision.embed.contract import EmbedderLike
@@ -19,6 +20,8 @@ PICTURE_SIDE, THUMBNAIL_SIDE = 256, 96
 DECODE_SIDE = 1024
 # A border is one colour when its pixels differ by less than this, of 255; content differs by more from it.
 _PLAIN = 24
+# A picture shows nothing when no two of its pixels differ by more than this in any channel, or a side is shorter than this.
+_MOST_BLANK, _LEAST_SIDE = 8, 8
 
 
 def encode_thumbnail(pixels: Pixels, side: int) -> bytes:
@@ -30,6 +33,18 @@ def encode_thumbnail(pixels: Pixels, side: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=90 if side > THUMBNAIL_SIDE else 75, method=4)
     return buffer.getvalue()
+
+
+def check_shows_something(picture: Picture) -> None:
+    """Raise PictureError (empty) for a picture that cannot show a mark."""
+    if min(picture.width, picture.height) < _LEAST_SIDE:
+        what = f"{picture.width} x {picture.height} pixels show no mark"
+    elif int(np.ptp(picture.pixels, axis=(0, 1)).max()) <= _MOST_BLANK:
+        what = "the picture shows nothing: it has one colour throughout"
+    else:
+        return
+    path = None if picture.origin in {"array", "bytes", "PIL"} else picture.origin
+    raise PictureError("empty", what, path=path)
 
 
 def crop_to_content(pixels: Pixels) -> Pixels | None:

@@ -101,8 +101,8 @@ def summary_table(summary: dict[str, Any], *, brands: int = 10) -> RenderableTyp
             summary["pictures_with_copies"],
             ", ".join(f"{kind} {n:,}" for kind, n in summary["copy_kinds"].items()),
         )
-    if summary["degraded"]:
-        line("without", max(summary["degraded"].values()), ", ".join(summary["degraded"]))
+    for name, n in summary["degraded"].items():
+        line(f"without {name}", n)
     if not summary["top_brands"]:
         return counts
     listed = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))

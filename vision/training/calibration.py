@@ -138,10 +138,7 @@ def train_calibration(config: dict[str, Any], *, out: Path, resume: bool = False
         "library or other pictures shift the probabilities. Strangers are given the weight that the cases have, two thirds.",
     }
     (export / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    if (
-        export.parent / "manifest.json"
-    ).is_file():  # one of the shipped models; a user's own folder lists its files itself
-        weights.write_manifest(export.parent)
+    weights.note_shipped(export)
     return export
 
 

@@ -255,8 +255,7 @@ def export_copies(model: CopyEncoder, config: dict[str, Any], taught: Pairs, tes
     card = _card(config, taught, test, measure(model, test))
     card["files"] = {name: weights.digest(folder / name) for name in ("patches.onnx", "model.safetensors")}
     write_atomically(folder / "card.json", (json.dumps(card, indent=1) + "\n").encode())
-    if (folder.parent / "manifest.json").is_file():  # one of the shipped models
-        weights.write_manifest(folder.parent)
+    weights.note_shipped(folder)
     return folder
 
 

@@ -48,6 +48,7 @@ from vision.training.metrics_file import note_rows
 from vision.training.network import build_network
 from vision.training.precision import use_bf16
 from vision.values import Detections
+from vision.weights import note_shipped
 
 log = logging.getLogger(__name__)
 
@@ -285,6 +286,7 @@ class DetectorRun:
         amend_card(path, {"operating_point": points, "operating_point_from": found_by})
         if self.data.held_out:
             self._judge_export(path)
+        note_shipped(path)
         log.info("exported to %s", path)
         return path
 

@@ -95,8 +95,7 @@ def export_embedder(model: Any, config: dict[str, Any], data: TrainingData) -> P
             }
         )
     _write_card(folder, card, names)
-    if (folder.parent / "manifest.json").is_file():
-        weights.write_manifest(folder.parent)
+    weights.note_shipped(folder)
     return folder
 
 

@@ -101,8 +101,7 @@ def build_text(out: Path, *, wheel: Path | None = None) -> Path:
     for model in small.values():
         halve(model)
     _write(out, small, published.release)
-    if (out.parent / "manifest.json").is_file():
-        weights.write_manifest(out.parent)
+    weights.note_shipped(out)
     return out
 
 
