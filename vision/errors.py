@@ -86,4 +86,9 @@ class BackendError(VisionError):
 
 def package_missing(package: str, extra: str) -> BackendError:
     """The error for an optional package that is not installed, with the line that installs it."""
-    return BackendError("package_missing", f"{package} is not installed", hint=f'pip install "vision-brands[{extra}]"')
+    return BackendError("package_missing", f"{package} is not installed", hint=install_hint(extra))
+
+
+def install_hint(extra: str) -> str:
+    """The line that installs an extra of this package, in the folder of its source as the README installs it."""
+    return f'pip install ".[{extra}]" in the source folder of vision'

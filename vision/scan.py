@@ -77,7 +77,8 @@ class Scanner:
     library: a folder or a Library; the shipped one by default. rivals: brands of the shipped library compete with those of a
     smaller one, and are never named (see `vision.library.rivals`). copies: a folder or CopyIndex to search besides the scanned
     pictures themselves; False turns the search for copies off. close_copies: whether the index is searched with a closer look,
-    as `CopyIndex.search` does, which finds small insets too. detector: a YOLO export (ONNX); the shipped one by default.
+    as `CopyIndex.search` does, which finds small insets too. owner: whose pictures are scanned; theirs in the index are no
+    sources. detector: a YOLO export (ONNX); the shipped one by default.
     size: longest side of the detector's input, a multiple of 32; by default the one that the model was measured with.
     tiles: "off", "auto" or n: look also at n × n overlapping tiles of large pictures, for small marks. views: "off", "flip",
     "turns" or "all": look at everything mirrored and turned too. Both multiply the detector's time (see `Detector.detect`).
@@ -99,6 +100,7 @@ class Scanner:
         rivals: bool = True,
         copies: str | Path | CopyIndex | bool | None = None,
         close_copies: bool = True,
+        owner: str | None = None,
         detector: str | Path | Detector | None = None,
         size: int | None = None,
         tiles: Tiles = "off",
@@ -145,7 +147,7 @@ class Scanner:
         nameable = self.library if self.watched is None and self.searched is not self.library else self.watched
         self.operating_point = OperatingPoint.from_card(card, false_alarms, watched=nameable)
         self.find_copies = copies is not False
-        self.close_copies = close_copies
+        self.close_copies, self.owner = close_copies, owner
         self.copies: CopyIndex | None = None
         if isinstance(copies, CopyIndex):
             self.copies = copies
@@ -248,7 +250,7 @@ class Scanner:
         if description is None or self.copies is None:
             return ()
         query = closer(picture, description) if self.close_copies else description
-        return tuple(self.copies.hits(query, logos=functools.partial(logos_of, result)))
+        return tuple(self.copies.hits(query, owner=self.owner, logos=functools.partial(logos_of, result)))
 
     def _read(self, item: Item) -> Picture | PictureError:
         if item.error is not None:

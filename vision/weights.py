@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vision.errors import BackendError, WeightsError
+from vision.errors import BackendError, WeightsError, install_hint
 from vision.files import write_atomically
 
 CARD_SCHEMA = "vision.card/1"
@@ -169,7 +169,7 @@ def session(path: Path, *, threads: int = 1, device: str = "auto") -> Any:
         providers.insert(0, "CUDAExecutionProvider")
     elif asked := re.fullmatch(r"cuda(?::(\d+))?", device):
         if "CUDAExecutionProvider" not in available:
-            raise BackendError("no_device", f"onnxruntime has no {device}", hint='pip install "vision-brands[gpu]"')
+            raise BackendError("no_device", f"onnxruntime has no {device}", hint=install_hint("gpu"))
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(asked[1] or 0)}))
     elif device not in {"auto", "cpu"}:
         raise BackendError("no_device", f"unknown device {device!r}", hint="auto, cpu, cuda or cuda:0")

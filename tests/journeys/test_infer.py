@@ -168,7 +168,20 @@ def test_a_scan_that_was_killed_as_it_began_can_be_made_again(run, tmp_path):
     assert (done.returncode, len(rows_of(out))) == (0, 1)
     (out / "results.jsonl").unlink()  # killed later: its record is there, and no row
     done = run("scan", "mug.jpg", "--out", out, "--no-report", "--resume", cwd=tmp_path)
-    assert (done.returncode, len(rows_of(out))) == (0, 1)
+    assert (done.returncode, len(rows_of(out)), "warning" in done.stderr) == (0, 1, False)
+
+
+def test_a_picture_that_changed_since_its_row_was_written_is_told(run, tmp_path):
+    shutil.copy(SAMPLES / "mug.jpg", tmp_path / "a.jpg")
+    shutil.copy(SAMPLES / "mug.jpg", tmp_path / "b.jpg")
+    arguments = ("scan", "a.jpg", "b.jpg", "--out", tmp_path / "out", "--no-report", "--no-overlays", "--no-copies")
+    assert run(*arguments, cwd=tmp_path).returncode == 0
+    before = (tmp_path / "out" / "results.jsonl").read_bytes()
+    shutil.copy(SAMPLES / "shelf.jpg", tmp_path / "b.jpg")
+    (tmp_path / "a.jpg").touch()
+    done = run(*arguments, "--resume", cwd=tmp_path)
+    assert (done.returncode, "warning: 'b.jpg' changed since" in done.stderr) == (0, True)
+    assert (tmp_path / "out" / "results.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("record", [b"{", b"[]", b'{"settings": 1}'])

@@ -85,7 +85,7 @@ def call(capsys, *arguments):
 
 def test_the_doctor_of_a_small_library_writes_its_page(run, mine, tmp_path):
     library = Library.open(mine)
-    library.add("Acme", mark("Other Artwork"))
+    library.add("Acme", mark("Other Artwork", size=(400, 280)))
     library.add("Acme Copy", mark("Older Artwork"))
     done = run("library", "doctor", "--library", mine, "--out", tmp_path / "doctor")
     assert (done.returncode, done.stderr) == (0, "")

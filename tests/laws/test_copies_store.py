@@ -50,6 +50,24 @@ def test_what_was_added_is_found_with_its_owner_and_time(filled):
     assert claim.source_box == pytest.approx((0, 0, 320, 240), abs=0.5)
 
 
+def test_pictures_of_the_same_owner_are_no_sources(filled):
+    """Who scanned the listings of a seller that the index holds was told that each is a copy of itself."""
+    assert filled.search(scene(3), owner="seller-c") == []
+    assert sources(filled, scene(3)) == [c.source for c in filled.search(scene(3), owner="seller-a")] == ["c"]
+    filled.add(turned(scene(3), "mirror"), id="mine", owner="seller-c")
+    filled.add(scene(3), id="stolen", owner="seller-d")
+    filled.add(scene(3), id="whose")
+    assert {c.source for c in filled.search(scene(3), owner="seller-c")} == {"stolen", "whose"}
+    again = CopyIndex.open(filled.path)
+    again.delete("stolen")
+    again.compact()
+    assert [c.source for c in again.search(scene(3), owner="seller-c")] == ["whose"]
+    digests = [described(pixels).sha256 for pixels in (scene(1), scene(3))]
+    decisions.append(filled.path, [decisions.Decision.of("confirmed", *digests)])
+    again.refresh()
+    assert [c.source for c in again.search(scene(1), owner="seller-c")] == ["a", "whose"]
+
+
 def test_an_index_opened_again_answers_and_lists_the_same(filled, path):
     again = CopyIndex.open(path)
     assert len(again) == len(filled) == 3

@@ -264,7 +264,7 @@ def test_every_finding_is_a_row_and_all_of_it_is_json(shelf):
     assert all(tuple(row) == ROW for row in diagnosis.rows())
     assert json.loads(json.dumps(diagnosis.to_dict()))["counts"] == diagnosis.counts()
     kinds = {row["finding"] for row in diagnosis.rows()}
-    assert kinds == {"conflict", "false alarms", "near the background", "redundant", "expired", "one reference"}
+    assert kinds == {"conflict", "wins on photos", "near the background", "redundant", "expired", "one reference"}
 
 
 def page(tmp_path, shelf, **options):

@@ -67,6 +67,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--radius", type=int, default=31, metavar="BITS", help="Hamming distance of hashes, 0 to 63 (31)"
     )
 
+    search.add_argument("--owner", metavar="O", help="whose pictures these are; theirs in the index are no sources")
+
     action(
         actions,
         "list",
@@ -151,7 +153,11 @@ def run_search(args: argparse.Namespace) -> int:
         description = described_one(found, close=True)
         if isinstance(description, PictureError):
             return found, description, []
-        return found, description, index.hits(description, args.radius, logos=partial(logos_of, found.file))
+        return (
+            found,
+            description,
+            index.hits(description, args.radius, owner=args.owner, logos=partial(logos_of, found.file)),
+        )
 
     failed = 0
     for found, description, hits in in_order(look, Finder(args.inputs, leave_out=[args.index])):

@@ -110,9 +110,13 @@ def prepare_out(out: Path, *, resume: bool = False) -> None:
 
 def line_of(claim: CopyClaim) -> str:
     """A claim in words."""
+    from vision.copies.claims import CONFIRMED
+
     owner = f" of {shown(claim.owner)}" if claim.owner else ""
     seen = f", first seen {claim.first_seen}" if claim.first_seen else ""
     how = f"{claim.kind}, {claim.distance} bits apart, probability {claim.probability:.4g}"
+    if claim.kind == CONFIRMED:
+        how = "confirmed by a person"
     return f"copy of {shown(claim.source)}{owner} ({how}{seen})"
 
 

@@ -44,14 +44,14 @@ def register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     doctor.description = (
         "Look for redundant and mislabelled references, the same artwork under two names, brands easily confused, references "
-        "that cause false alarms, and brands with too few. Writes doctor.json, doctor.csv and doctor.html; changes nothing."
+        "that win on brand-free photos, and brands with too few. Writes doctor.json, doctor.csv and doctor.html; changes nothing."
     )
     doctor.add_argument(
         "--photos",
         action="append",
         default=[],
         metavar="FOLDER",
-        help="photos that show none of the brands, to count false alarms on; may be repeated",
+        help="photos that show none of the brands, to count wins on; may be repeated",
     )
     doctor.add_argument(
         "--out", type=Path, default=Path("library-doctor"), metavar="DIR", help="where the page goes (library-doctor)"
@@ -216,7 +216,7 @@ def _summary(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
     spoken = {
         "conflicts": "conflict",
         "names": "names alike",
-        "alarms": "false alarms",
+        "alarms": "wins on photos",
         "attractors": "near the background",
         "dated": "expired",
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.cli.library_common import action, count, results_file, say, show, to_read, to_write
+from vision.errors import UsageError
 
 if TYPE_CHECKING:
     from vision.library.history import Change
@@ -120,6 +121,10 @@ def run_compact(args: argparse.Namespace) -> int:
 
 def run_touched(args: argparse.Namespace) -> int:
     """List the findings that rested on a reference, file by file."""
+    if not args.reference.rpartition("/")[2].isdecimal():
+        raise UsageError(
+            "bad_option", f"{args.reference!r} is no reference", hint='BRAND/NUMBER, as "library show" has it'
+        )
     found = list(_touched(args))
     if args.json:
         for results, each in found:

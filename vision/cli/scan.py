@@ -65,6 +65,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="search the index as coarsely as the scanned files: much faster, but small insets are missed",
     )
+    parser.add_argument(
+        "--owner", metavar="O", help="whose pictures these are; theirs in the index are no sources of copies"
+    )
     parser.add_argument("--no-copies", action="store_true", help="do not search for copies")
     parser.add_argument("--detector", metavar="PATH", help="your own YOLO export (ONNX)")
     add_looks(parser)
@@ -128,11 +131,14 @@ def _scanner(args: argparse.Namespace) -> Scanner:
         raise UsageError("bad_option", "--no-copies and --copies exclude each other")
     if args.quick_copies and args.copies is None:
         raise UsageError("bad_option", "--quick-copies is about the index of --copies, and there is none")
+    if args.owner is not None and args.copies is None:
+        raise UsageError("bad_option", "--owner is about the index of --copies, and there is none")
     return Scanner(
         library=args.library,
         rivals=not args.no_rivals,
         copies=False if args.no_copies else args.copies,
         close_copies=not args.quick_copies,
+        owner=args.owner,
         detector=args.detector,
         size=args.size,
         tiles=args.tiles,

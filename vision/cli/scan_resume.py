@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from vision.files import LOCK, write_atomically
 if TYPE_CHECKING:
     from vision.copies import ScanIndex
     from vision.scan import Item, Scanner
+    from vision.values import Result
 
 SCAN_SCHEMA = "vision.scan/1"
 SEEN = ".seen"  # what was kept of the pictures for the search for copies, until the scan is complete
@@ -73,6 +75,7 @@ def settings_of(args: argparse.Namespace, scanner: Scanner) -> dict[str, Any]:
         "rivals": scanner.searched is not scanner.library,
         "copies": args.copies,
         "close_copies": scanner.close_copies,
+        "owner": scanner.owner,
         "inputs": list(args.inputs),
     }
 
@@ -144,10 +147,10 @@ def take_up(
     for section in ("settings", "checksums"):
         if before[section] != record[section]:
             both = before[section].keys() | record[section].keys()
-            changed = sorted(k for k in both if before[section].get(k) != record[section].get(k))
+            other = sorted(k for k in both if before[section].get(k) != record[section].get(k))
             raise UsageError(
                 "bad_option",
-                f"{', '.join(changed)} changed since this scan began",
+                f"{', '.join(other)} changed since this scan began",
                 path=str(args.out),
                 hint="another --out",
             )
@@ -158,6 +161,7 @@ def take_up(
     with rows_path.open("r+b") as rows:
         rows.truncate(offset)
     seen = seen_index(args, scanner)
+    changed: list[str] = []
     missing = Drawings(args, scanner)
     with missing:
         for number, result in enumerate(read_rows(rows_path)):
@@ -170,7 +174,26 @@ def take_up(
                     f"row {number} is {result.path!r}, which the inputs no longer have there",
                     hint="another --out",
                 )
+            if _was_changed(item, result, since=before["started"]):
+                changed.append(result.path)
             if seen is not None and result.status == "ok":
                 seen.add_row(result, partial(scanner.describe, item))
             missing.catch_up(number, result, item)
+    if changed:
+        what = f"{changed[0]!r}" + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
+        print(f"warning: {what} changed since this scan read them; their rows are of what was there", file=sys.stderr)
     return count, seen
+
+
+def _was_changed(item: Item, result: Result, since: str) -> bool:
+    """Whether a file is another one than its row tells of. Only files written to since the scan began are read for that."""
+    from vision.weights import digest
+
+    if item.source is None:
+        return False
+    try:
+        file = Path(item.source)
+        written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        return written >= datetime.fromisoformat(since) and digest(file) != result.sha256
+    except (OSError, ValueError, TypeError):  # gone, out of reach, or a record without a time: what it was stays told
+        return False

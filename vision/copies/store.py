@@ -110,6 +110,8 @@ class CopyIndex:
         self._alive = np.zeros(0, dtype=np.bool_)
         self._numbers: tuple[int, dict[str, int]] | None = None  # by id, and of how many rows; made when first needed
         self._by_content: dict[bytes, list[int]] | None = None  # by half a sha256, made for the first decision
+        # numbers of the owners, and that of each row; made for the first search that leaves one out
+        self._owners: tuple[dict[str | None, int], npt.NDArray[np.int32]] = {None: 0}, np.zeros(0, dtype=np.int32)
         self._decisions = Decisions()
         self._decided: tuple[int, int] | None = None
 
@@ -209,14 +211,23 @@ class CopyIndex:
             number -= len(rows)
         raise IndexError(number)
 
-    def search(self, image: Any, radius: int = verify.RADIUS, limit: int | None = claims.MAX_CLAIMS) -> list[CopyClaim]:
+    def search(
+        self,
+        image: Any,
+        radius: int = verify.RADIUS,
+        limit: int | None = claims.MAX_CLAIMS,
+        *,
+        owner: str | None = None,
+    ) -> list[CopyClaim]:
         """The pictures of this index that an image was taken from, best first, at most `limit` (null: all).
 
-        image: whatever `read_picture` takes. radius: Hamming bits, 0 to 63; 31 is what PDQ's makers advise.
+        image: whatever `read_picture` takes. radius: Hamming bits, 0 to 63; 31 is what PDQ's makers advise. owner: whose image it
+        is; pictures of the same owner are not looked at.
         Raises PictureError when the image cannot be read, UsageError (bad_option), WeightsError (missing, wrong_checksum).
         """
         picture = read_picture(image, reduce_to=DECODE_SIDE)
-        return self.search_description(describe(picture, close=True), radius, limit, logos=lambda: logo_boxes(picture))
+        description = describe(picture, close=True)
+        return self.search_description(description, radius, limit, owner=owner, logos=lambda: logo_boxes(picture))
 
     def search_description(
         self,
@@ -224,13 +235,14 @@ class CopyIndex:
         radius: int = verify.RADIUS,
         limit: int | None = claims.MAX_CLAIMS,
         *,
+        owner: str | None = None,
         logos: Logos | None = None,
     ) -> list[CopyClaim]:
         """As `search`, for a picture that was described before.
 
         logos: see `hits`.
         """
-        return self.claims_of(self.hits(description, radius, limit, logos=logos), description)
+        return self.claims_of(self.hits(description, radius, limit, owner=owner, logos=logos), description)
 
     def hits(
         self,
@@ -238,6 +250,7 @@ class CopyIndex:
         radius: int = verify.RADIUS,
         limit: int | None = claims.MAX_CLAIMS,
         *,
+        owner: str | None = None,
         logos: Logos | None = None,
     ) -> list[claims.Hit]:
         """The first half of `search_description`, which any thread may do for any picture in any order.
@@ -249,8 +262,23 @@ class CopyIndex:
         claims.check_limit(limit)
         # a claim that was denied makes room for the next one; without any all that is beyond the limit need not be looked at
         decided = self._decisions.about(description.sha256)
-        found = self._entries.find(description, radius, None if decided else limit, self._alive, logos=logos)
-        return claims.ordered(self._as_decided(found, description.sha256), limit) if decided else found
+        alive = self._alive if owner is None else self._not_of(owner)
+        found = self._entries.find(description, radius, None if decided else limit, alive, logos=logos)
+        return claims.ordered(self._as_decided(found, description.sha256, alive), limit) if decided else found
+
+    def _not_of(self, owner: str) -> npt.NDArray[np.bool_]:
+        """(n,) flags of the entries that are somebody else's, or nobody's."""
+        names, numbers = self._owners
+        if len(numbers) < len(self._alive):
+            names = dict(names)
+            fresh = [
+                names.setdefault(self._note(row)["owner"], len(names)) if self._alive[row] else 0
+                for row in range(len(numbers), len(self._alive))
+            ]
+            numbers = np.concatenate([numbers, np.array(fresh, dtype=np.int32)])
+            self._owners = names, numbers  # whole, as other threads may be looking
+        own = names.get(owner)
+        return self._alive if own is None else self._alive & (numbers != own)
 
     def claims_of(self, hits: Sequence[claims.Hit], description: CopyDescription) -> list[CopyClaim]:
         """The second half: the claims, but those on entries that suddenly match everything. The order of calls matters."""

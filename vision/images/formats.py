@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from vision.errors import PictureError
+from vision.errors import PictureError, install_hint
 
 # Enough for the brands of an ISO media file and for the first element of an SVG drawing or web page.
 HEAD_BYTES = 1024
@@ -42,7 +42,7 @@ def _open_heif(file: BinaryIO) -> Image.Image:
         raise PictureError(
             "unsupported",
             "HEIC pictures need pillow-heif, which is not installed",
-            hint='pip install "vision-brands[heic]"',
+            hint=install_hint("heic"),
         ) from None
     opened: Image.Image = pillow_heif.HeifImageFile(file)
     return opened

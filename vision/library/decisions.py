@@ -171,8 +171,8 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
     known = Decisions.read(library.path)
     held = {(r.brand_id, r.source) for r in library.all_references()}
     by_source: dict[str | None, set[str | None]] = defaultdict(set)
-    for brand_id, source in held:
-        by_source[source].add(brand_id)
+    for brand, source in held:
+        by_source[source].add(brand)
     negatives = {name for name, brand in names_of(library.state).items() if brand.negative}
     new: dict[str, list[NewReference]] = defaultdict(list)
     rows: list[tuple[Decision, Embeddings | None]] = []

@@ -220,7 +220,7 @@ class Diagnosis:
                 row(finding, p.brand, p.reference, **near, similarity=p.similarity, note=kin)
         for a in self.alarms:
             note = f"nearest {a.wins} times on brand-free photos, named {a.known} times"
-            row("false alarms", a.brand, a.reference, similarity=a.similarity, note=note)
+            row("wins on photos", a.brand, a.reference, similarity=a.similarity, note=note)
         for t in self.attractors:
             row("near the background", t.brand, t.reference, similarity=t.similarity)
         for r in self.redundant:

@@ -106,7 +106,7 @@ class _Page:
             ),
             self._section(
                 "alarms",
-                "References that cause false alarms",
+                "References that win on brand-free photos",
                 "How often each was the likeliest of all on photos that show none of the brands, and how often it was named.",
                 f.alarms,
                 self._alarm,
