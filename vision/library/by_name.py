@@ -419,10 +419,18 @@ def _contracted(letters: str) -> str:
 
 @lru_cache(maxsize=1)
 def common_words() -> Mapping[str, bool]:
-    """The commonest English words, in lower case, each with whether it is ordinary: used other than as a name, and often."""
-    text = resources.files("vision.library").joinpath("words.txt").read_text(encoding="utf-8")
-    rows = [row for row in text.splitlines() if not row.startswith("#")]
-    return {row.rstrip("*"): row.endswith("*") and rank < _ORDINARY for rank, row in enumerate(rows)}
+    """The commonest English words, in lower case, each with whether it is ordinary: used other than as a name, and often.
+
+    Counts of texts (`words.txt`) say that; of words that goods carry more often than texts do, a list by hand
+    (`ordinary_words.txt`).
+    """
+    common = {row.rstrip("*"): row.endswith("*") and rank < _ORDINARY for rank, row in enumerate(_rows("words.txt"))}
+    return common | {word: True for row in _rows("ordinary_words.txt") for word in row.split()}
+
+
+def _rows(name: str) -> list[str]:
+    text = resources.files("vision.library").joinpath(name).read_text(encoding="utf-8")
+    return [row for row in text.splitlines() if not row.startswith("#")]
 
 
 # --- lines become runs of words ---
