@@ -1,6 +1,7 @@
 """The surface: every command explains itself, imports stay light, the README's examples run."""
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
@@ -79,8 +80,12 @@ def readme_blocks():
 
 
 @pytest.mark.parametrize("code", readme_blocks())
-def test_the_readmes_python_runs(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+def test_the_readmes_python_runs(code, tmp_path):
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
