@@ -43,7 +43,7 @@ def test_a_library_from_its_first_picture_to_its_last(run, marks, tmp_path):
     mine = ("--library", "mine")
     assert answer(library("create", "mine")) == [{"library": "mine", "brands": 0}]
     added = answer(library("add", "Acme", marks / "acme.png", "--alias", "ACME Corp", "--licence", "ours", *mine))
-    assert added == [{"brand": "Acme", "added": ["acme/1"], "references": 1}]
+    assert added == [{"brand": "Acme", "added": ["acme/1"], "known": 0, "references": 1}]
     answer(library("add", "Zeta", marks / "zeta.png", *mine))
     listed = answer(library("list", *mine))
     assert [(row["brand"], row["aliases"], row["references"]) for row in listed] == [
@@ -62,7 +62,7 @@ def test_a_library_from_its_first_picture_to_its_last(run, marks, tmp_path):
     assert (shown["brand"], shown["pictures"][0]["licence"]) == ("Acme International", "ours")
     with Image.open(tmp_path / "out" / "acme-1.webp") as kept:
         assert kept.size == (200, 200)
-    assert answer(library("remove", "Zeta", *mine)) == [{"removed": "Zeta"}]
+    assert answer(library("remove", "Zeta", *mine)) == [{"removed": "Zeta", "watch_lists": []}]
     assert [row["brand"] for row in answer(library("list", *mine))] == ["Acme International"]
 
 
@@ -109,7 +109,7 @@ def test_names_negatives_lists_and_versions_of_a_library_in_and_out(at_hand, mar
     assert answer(library("import", "out.zip", into="other"))[0]["brands"] == 2
     assert answer(library("list", into="other")) == answer(library("list"))
 
-    assert answer(library("remove", "acme/1")) == [{"removed": "acme/1"}]
+    assert answer(library("remove", "acme/1")) == [{"removed": "acme/1", "watch_lists": []}]
     log = answer(library("log"))
     assert [entry["version"] for entry in log] == [6, 5, 4, 3, 2, 1]
     assert (log[4]["message"], log[4]["change"]["brands_added"]["ids"]) == ("the first ones", ["acme", "zeta"])
@@ -156,8 +156,8 @@ def test_a_reference_that_is_not_there_is_no_brand(at_hand):
     for text in ("channel/5", "Channel/5", "cafe-24/7", "nobody/1"):
         done = library("remove", text)
         assert (done.returncode, f"no reference '{text}'" in done.stderr) == (2, True)
-    assert answer(library("remove", "CAFE 24/7")) == [{"removed": "Café 24/7"}]
-    assert answer(library("remove", "channel 5")) == [{"removed": "Channel 5"}]
+    assert answer(library("remove", "CAFE 24/7")) == [{"removed": "Café 24/7", "watch_lists": []}]
+    assert answer(library("remove", "channel 5")) == [{"removed": "Channel 5", "watch_lists": []}]
 
 
 def test_a_new_library_of_a_file_has_the_message_and_no_terms_of_another(at_hand, tmp_path):

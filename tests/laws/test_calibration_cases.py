@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import MappingProxyType
 
+import library_fakes
 import numpy as np
 import pytest
 from library_fakes import Colours
@@ -68,7 +69,7 @@ class Sign(Nothing):
 
 
 def colour(*rgb):
-    return np.full((64, 64, 3), rgb, dtype=np.uint8)
+    return library_fakes.colour(rgb, 64)
 
 
 def test_negative_references_compete_in_a_calibration_as_they_do_in_a_scan(tmp_path):
