@@ -117,6 +117,8 @@ def test_names_negatives_lists_and_versions_of_a_library_in_and_out(at_hand, mar
     assert answer(library("rollback", "5"))[0]["version"] == 7
     assert answer(library("list")) == answer(library("list", into="other"))
     assert answer(library("compact", "--keep", "1"))[0]["versions"] == 1
+    assert answer(library("remove", "Zeta")) == [{"removed": "Zeta", "watch_lists": ["ours"]}]
+    assert answer(library("watch", "ours")) == [{"list": "ours", "brands": ["Acme"]}]
 
 
 def test_brackets_in_names_and_messages_are_no_markup(at_hand, marks):
