@@ -120,13 +120,13 @@ def write_manifest(root: Path) -> dict[str, str]:
 
 def is_shipped(folder: Path) -> bool:
     """Whether a model folder is one of those that a manifest beside it lists; a user's own lists its files in its card."""
-    return (folder.parent / MANIFEST).is_file()
+    return (folder.resolve().parent / MANIFEST).is_file()
 
 
 def note_shipped(folder: Path) -> None:
     """Bring the manifest up to date after a write to a model folder, where that is a shipped one."""
     if is_shipped(folder):
-        write_manifest(folder.parent)
+        write_manifest(folder.resolve().parent)
 
 
 def digest(path: Path) -> str:

@@ -179,8 +179,15 @@ def test_a_picture_that_changed_since_its_row_was_written_is_told(run, tmp_path)
     before = (tmp_path / "out" / "results.jsonl").read_bytes()
     shutil.copy(SAMPLES / "shelf.jpg", tmp_path / "b.jpg")
     (tmp_path / "a.jpg").touch()
+    record = json.loads((tmp_path / "out" / "scan.json").read_text())
+    del record["settings"]["owner"]  # as an older version wrote it
+    (tmp_path / "out" / "scan.json").write_text(json.dumps(record))
     done = run(*arguments, "--resume", cwd=tmp_path)
-    assert (done.returncode, "warning: 'b.jpg' changed since" in done.stderr) == (0, True)
+    assert (done.returncode, "warning: 'b.jpg' changed since" in done.stderr, "a.jpg" in done.stderr) == (
+        0,
+        True,
+        False,
+    )
     assert (tmp_path / "out" / "results.jsonl").read_bytes() == before
 
 

@@ -58,8 +58,10 @@ def test_pictures_of_the_same_owner_are_no_sources(filled):
     filled.add(scene(3), id="stolen", owner="seller-d")
     filled.add(scene(3), id="whose")
     assert {c.source for c in filled.search(scene(3), owner="seller-c")} == {"stolen", "whose"}
+    assert filled.owners == {"seller-a", "seller-b", "seller-c", "seller-d"}
     again = CopyIndex.open(filled.path)
     again.delete("stolen")
+    assert again.owners == {"seller-a", "seller-b", "seller-c"}
     again.compact()
     assert [c.source for c in again.search(scene(3), owner="seller-c")] == ["whose"]
     digests = [described(pixels).sha256 for pixels in (scene(1), scene(3))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,7 @@ def test_the_same_picture_is_added_once(library):
     assert library.add("Coca-Cola", [mark(9)]) == []
     assert library.version == version
     assert len(library.add("Coca-Cola", [mark(9)], product="Zero")) == 1
+    assert len(library.add("Coca-Cola", [mark(9)], valid_until=date(2024, 12, 31))) == 1  # of other days: another one
     assert len(library.add("Pepsi", [mark(9)])) == 1  # the doctor tells that two brands have it
 
 

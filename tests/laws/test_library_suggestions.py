@@ -355,8 +355,41 @@ def test_what_was_accepted_and_then_refused_is_removed(library):
     assert (refused.removed, refused.refused) == (("acme/2",), 1)
     assert [r.id for r in library.references("Acme")] == ["acme/1", "acme/3"]
     assert apply(library, [decision(1, "refuse")], crop_of).before == 1
-    elsewhere = apply(library, [decision(2, brand="Zeta")], crop_of)
+    elsewhere = apply(library, [replace(decision(2), brand="Zeta")], crop_of)
     assert (elsewhere.references, elsewhere.removed) == (("zeta/1",), ("acme/3",))
+
+
+def test_a_refusal_for_one_brand_leaves_what_was_accepted_for_another(library):
+    """The same crop is proposed for each brand under its own id; applying the older file again took the newer answer back."""
+    older, newer = decision(1, "refuse"), decision(1, brand="Zeta")
+    apply(library, [older], crop_of)
+    assert apply(library, [newer], crop_of).references == ("zeta/1",)
+    for again in ([older], [older, newer]):
+        applied = apply(library, again, crop_of)
+        assert (applied.removed, applied.references, applied.before) == ((), (), len(again))
+    both = apply(library, [decision(2), decision(2, brand="Zeta")], crop_of)
+    assert len(both.references) == 2
+    assert apply(library, [decision(2), decision(2, brand="Zeta")], crop_of).before == 2
+
+
+def test_what_was_accepted_before_its_brand_was_renamed_stays(library):
+    apply(library, [decision(1)], crop_of)
+    library.rename("Acme", "Apex")
+    assert apply(library, [decision(1)], crop_of).before == 1
+    assert apply(library, [decision(3)], crop_of).references == (
+        "acme-2/1",
+    )  # what is called Acme now is another brand
+    library.remove_reference("acme/2")
+    assert apply(library, [decision(1)], crop_of).references == ("acme/3",)
+    assert apply(library, [decision(1, "refuse")], crop_of).removed == ("acme/3",)
+
+
+def test_what_an_older_version_accepted_can_be_refused(library):
+    apply(library, [decision(1)], crop_of)
+    noted = library.reference("acme/2")
+    older = replace(noted, source=str(noted.source).partition("@")[0], stored=None)
+    library.change(lambda state: replace(state, references=tuple(older if r == noted else r for r in state.references)))
+    assert apply(library, [decision(1, "refuse")], crop_of).removed == ("acme/2",)
 
 
 def test_what_is_refused_is_not_proposed_again_for_that_brand(library):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from library_fakes import Colours
 from text_fakes import line, steps_of
 
-from vision.library import Library, NewBrand
+from vision.library import Library, NewBrand, by_name
 from vision.library.by_name import LEAST_SCORE, NameIndex, common_words, reading_key
 from vision.library.likelihood import Emissions, errors_of, letter_counts, letter_weights, likelihoods
 from vision.values import READ_CLASSES
@@ -116,6 +117,17 @@ def test_the_common_words_know_which_are_names():
     assert all(words[w] for w in ("turbo", "jasmine", "hoodie", "cinnamon", "drone"))
     index = NameIndex([(name, name) for name in ("Turbo", "Dior")])
     assert (accepted("TURBO", index=index), accepted("DIOR", index=index)) == ([], ["Dior"])
+
+
+def test_brands_called_by_an_ordinary_word_have_pictures_by_which_they_can_be_named():
+    listed = {word for word, ordinary in common_words().items() if ordinary}
+    text = (Path(by_name.__file__).parent / "ordinary_words.txt").read_text(encoding="utf-8")
+    by_hand = {word for row in text.splitlines() if not row.startswith("#") for word in row.split()}
+    assert by_hand <= listed
+    library = Library.default()
+    pictured = {reference.brand_id for reference in library.all_references()}
+    seen = {name.casefold() for b in library.brands() if b.id in pictured for name in (b.name, *b.aliases)}
+    assert sorted(by_hand - seen) == []
 
 
 def test_a_longer_name_wins_where_all_its_words_were_read():

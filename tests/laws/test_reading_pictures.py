@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 import vision
 from vision.errors import PictureError, UsageError
-from vision.images import read_picture
+from vision.images import decode, read_picture
 from vision.images.decode import _PillowLimit
 from vision.images.files import read_file
 from vision.values import Picture
@@ -162,8 +162,14 @@ def test_artwork_for_dark_grounds_is_laid_on_black() -> None:
         assert (grey[0, 0], grey[10, 10]) == (0, 255), kind
     grey = grey_of(odd.encoded(drawn.convert("LA"), "PNG"))
     assert (grey[0, 0], grey[10, 10]) == (0, 255)
-    drawn.paste((200, 30, 30, 255), (7, 7, 10, 10))  # the rest of it can be seen on white
-    assert read_picture(odd.encoded(drawn, "PNG")).pixels[0, 0].tolist() == [255, 255, 255]
+    large = drawn.resize((800, 800), Image.Resampling.NEAREST)
+    for options in ({}, {"reduce_to": 100}):
+        assert read_picture(odd.encoded(large, "PNG"), **options).pixels[0, 0].tolist() == [0, 0, 0]
+    large.paste(
+        (200, 30, 30, 255), (300, 300, 330, 330)
+    )  # print, half a per cent of the ink: the rest can be seen on white
+    for options in ({}, {"reduce_to": 100}):
+        assert read_picture(odd.encoded(large, "PNG"), **options).pixels[0, 0].tolist() == [255, 255, 255]
     opaque = Image.new("RGBA", (4, 4), (255, 255, 255, 255))
     assert grey_of(odd.encoded(opaque, "PNG")).min() == 255
 
@@ -497,6 +503,25 @@ def test_a_jpeg_that_lacks_only_the_marker_at_its_end_is_whole(mode: str) -> Non
         assert apart(read_picture(data[:-cut]).pixels, whole.pixels) == 0
     assert apart(read_picture(data[:-2], reduce_to=80).pixels, read_picture(data, reduce_to=80).pixels) == 0
     assert code_of(data[:-40]) == "truncated"
+
+
+def test_a_jpeg_that_cannot_tell_what_is_lost_needs_its_end_marker() -> None:
+    """One component a scan: what was cut after the first came back as a whole grey picture. Progressive ones alike."""
+    import cv2
+
+    planes = cv2.imencode(".jpg", odd.colours(640, 480), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    scans = [at for at in range(len(planes)) if planes[at : at + 2] == b"\xff\xda"]
+    assert len(scans) > 2
+    assert code_of(planes[:-2]) == code_of(planes[: scans[-1]]) == "truncated"
+    assert not decode._tells_what_is_lost(planes)
+    baseline = odd.encoded(Image.fromarray(odd.colours(640, 480)), "JPEG", quality=90)
+    frame = baseline.index(b"\xff\xc0")
+    assert decode._tells_what_is_lost(baseline)
+    assert not decode._tells_what_is_lost(baseline[:frame] + b"\xff\xc9" + baseline[frame + 2 :])  # arithmetic codes
+    scan = baseline.index(b"\xff\xda")
+    assert not decode._tells_what_is_lost(
+        baseline[: scan + 4] + b"\x01" + baseline[scan + 5 :]
+    )  # one of three components
 
 
 def test_stray_bytes_in_a_jpeg_are_no_reason_to_fail() -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.cli import copies_groups, copies_index
-from vision.cli.copies_common import action, described, described_one, line_of, logos_of, opened, report, shown
+from vision.cli.copies_common import (
+    action,
+    described,
+    described_one,
+    line_of,
+    logos_of,
+    opened,
+    report,
+    shown,
+    warn_of_owner,
+)
 from vision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -148,6 +158,7 @@ def run_search(args: argparse.Namespace) -> int:
     from vision.scan import in_order
 
     index = CopyIndex.open(args.index)
+    warn_of_owner(index, args.owner)
 
     def look(found: Found) -> tuple[Found, CopyDescription | PictureError, list[Hit]]:
         description = described_one(found, close=True)

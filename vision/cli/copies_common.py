@@ -99,6 +99,12 @@ def logos_of(file: Path | None) -> Boxes:
         return np.zeros((0, 4), dtype=np.float32)
 
 
+def warn_of_owner(index: CopyIndex, owner: str | None) -> None:
+    """Say on standard error that an index has nothing of the owner whose pictures are to be left out: perhaps a slip."""
+    if owner is not None and owner not in index.owners:
+        print(f"warning: {index.path} has no picture of {shown(owner)}", file=sys.stderr)
+
+
 def prepare_out(out: Path, *, resume: bool = False) -> None:
     """Make the folder of results. Raises UsageError for a file, and for a folder that holds something unless it goes on."""
     if out.exists() and not out.is_dir():

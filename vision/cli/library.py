@@ -190,7 +190,7 @@ def run_add(args: argparse.Namespace) -> int:
         "known": known,
         "references": len(library.references(brand)),
     }
-    before = f", {known} known before" if known else ""
+    before = f", {known} known" if known else ""
     said = (
         f"{count(len(made), 'reference')} added{before}, {row['references']} in all" if args.images else "known by name"
     )
@@ -223,7 +223,7 @@ def run_remove(args: argparse.Namespace) -> int:
     """Remove a brand with its references, or one reference."""
     library = to_write(args)
     shorter: list[str] = []
-    left = library.watch_lists()
+    gone: list[str] = []
     if _is_reference(library, args.name):
         removed = library.remove_reference(args.name, message=args.message).id
     else:
@@ -231,9 +231,9 @@ def run_remove(args: argparse.Namespace) -> int:
         removed = library.remove(args.name, message=args.message).name
         left = library.watch_lists()
         shorter = [name for name, brands in lists.items() if brands != left.get(name)]
-    gone = [name for name in shorter if name not in left]
-    text = f"removed {removed}" + (f", also from the watch-list {', '.join(shorter)}" if shorter else "")
-    text += f"; {', '.join(gone)} is empty and gone" if gone else ""
+        gone = [name for name in shorter if name not in left]
+    text = f"removed {removed}" + (f", also from the watch-lists {', '.join(shorter)}" if shorter else "")
+    text += f" (empty, and gone: {', '.join(gone)})" if gone else ""
     say(args, {"removed": removed, "watch_lists": shorter}, text)
     return 0
 

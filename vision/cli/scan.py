@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vision.cli.copies_common import warn_of_owner
 from vision.cli.looks import add_looks
 from vision.cli.scan_pages import Drawings, write_report
 from vision.cli.scan_resume import alone, now, record_of, seen_index, take_up, write_record
@@ -133,7 +134,7 @@ def _scanner(args: argparse.Namespace) -> Scanner:
         raise UsageError("bad_option", "--quick-copies is about the index of --copies, and there is none")
     if args.owner is not None and args.copies is None:
         raise UsageError("bad_option", "--owner is about the index of --copies, and there is none")
-    return Scanner(
+    scanner = Scanner(
         library=args.library,
         rivals=not args.no_rivals,
         copies=False if args.no_copies else args.copies,
@@ -154,6 +155,9 @@ def _scanner(args: argparse.Namespace) -> Scanner:
         min_score=args.min_score,
         max_pixels=args.max_pixels,
     )
+    if scanner.copies is not None:
+        warn_of_owner(scanner.copies, args.owner)
+    return scanner
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vision.values import Result
 
 SCAN_SCHEMA = "vision.scan/1"
+CHANGED = 5  # so many pictures that changed are told by name
 SEEN = ".seen"  # what was kept of the pictures for the search for copies, until the scan is complete
 
 
@@ -144,16 +145,7 @@ def take_up(
         raise UsageError(
             "bad_option", "this is no record of a scan", path=str(scan_path), hint="another --out"
         ) from None
-    for section in ("settings", "checksums"):
-        if before[section] != record[section]:
-            both = before[section].keys() | record[section].keys()
-            other = sorted(k for k in both if before[section].get(k) != record[section].get(k))
-            raise UsageError(
-                "bad_option",
-                f"{', '.join(other)} changed since this scan began",
-                path=str(args.out),
-                hint="another --out",
-            )
+    _check_same(before, record, args.out)
     record["started"] = before["started"]
     if not rows_path.is_file():
         return 0, None
@@ -179,21 +171,41 @@ def take_up(
             if seen is not None and result.status == "ok":
                 seen.add_row(result, partial(scanner.describe, item))
             missing.catch_up(number, result, item)
-    if changed:
-        what = f"{changed[0]!r}" + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
-        print(f"warning: {what} changed since this scan read them; their rows are of what was there", file=sys.stderr)
+    _tell_changed(changed)
     return count, seen
 
 
+def _check_same(before: dict[str, Any], record: dict[str, Any], out: Path) -> None:
+    """Raise UsageError when a scan that is to go on would now give other rows."""
+    for section in ("settings", "checksums"):
+        both = before[section].keys() | record[section].keys()
+        other = sorted(k for k in both if before[section].get(k) != record[section].get(k))
+        if other:  # what one of the two does not name, and the other has as null, is as it was
+            raise UsageError(
+                "bad_option",
+                f"{', '.join(other)} changed since this scan began",
+                path=str(out),
+                hint="another --out",
+            )
+
+
+def _tell_changed(changed: Sequence[str]) -> None:
+    for path in changed[:CHANGED]:
+        print(f"warning: {path!r} changed since this scan read it; its row is of what was there", file=sys.stderr)
+    if len(changed) > CHANGED:
+        print(f"warning: so did {len(changed) - CHANGED} more", file=sys.stderr)
+
+
 def _was_changed(item: Item, result: Result, since: str) -> bool:
-    """Whether a file is another one than its row tells of. Only files written to since the scan began are read for that."""
+    """Whether a file is another one than its row tells of. Only files written or moved since the scan began are read for that."""
     from vision.weights import digest
 
-    if item.source is None:
+    if item.source is None or result.sha256 is None:
         return False
     try:
         file = Path(item.source)
-        written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        status = file.stat()
+        written = datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
         return written >= datetime.fromisoformat(since) and digest(file) != result.sha256
     except (OSError, ValueError, TypeError):  # gone, out of reach, or a record without a time: what it was stays told
         return False

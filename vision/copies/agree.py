@@ -31,6 +31,8 @@ UNREST = 4.0
 AGREES = 0.6
 # What is the middle, of each side.
 MIDDLE = 0.6
+# What is said of a part in which neither shows anything.
+NEUTRAL = 0.5
 # Levels around the commonest one that are one ground.
 GROUND = 8
 
@@ -131,9 +133,9 @@ def _middle(flags: Flags) -> tuple[slice, slice]:
 
 
 def _share(agrees: Flags, shows: Flags) -> float:
-    """Of the windows that show something, how many agree; one half when none does."""
+    """Of the windows that show something, how many agree; `NEUTRAL` when none does."""
     seen = float(shows.sum())
-    return float(agrees.sum()) / seen if seen else 0.5
+    return float(agrees.sum()) / seen if seen else NEUTRAL
 
 
 def _mean(values: Floats) -> Floats:

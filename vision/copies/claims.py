@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vision.copies.agree import AGREES
+from vision.copies.agree import AGREES, NEUTRAL
 from vision.copies.align import project
 from vision.copies.hashes import ORIENTATIONS
 from vision.copies.verify import PLAIN, Evidence
@@ -220,8 +220,9 @@ def ruled_out(evidence: Evidence) -> bool:
     """Whether too little agrees for any claim, whatever the model says."""
     doubtful = evidence.detail < LEAST_DETAIL or evidence.off > MOST_OFF
     little = evidence.share < LEAST_SHARE or max(evidence.share, evidence.middle) < LEAST_MIDDLE
+    middle = evidence.share if evidence.middle == NEUTRAL else evidence.middle  # an empty one says nothing
     is_flat = evidence.detail < LEAST_DETAILED * evidence.support
-    doubtful |= is_flat and min(evidence.share, evidence.middle) < LEAST_OF_FLAT
+    doubtful |= is_flat and min(evidence.share, middle) < LEAST_OF_FLAT
     return little or (doubtful and not all_agrees(evidence))
 
 

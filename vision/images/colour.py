@@ -1,7 +1,7 @@
 """A decoded Pillow image in any mode becomes sRGB: palettes, inks, 16 bits, floats, profiles, transparency on a plain ground.
 
-Transparent pictures are laid on white, as web pages do, and on black where hardly anything would be seen on white: artwork made
-for dark grounds.
+Transparent pictures are laid on white, as web pages do, and on black where nothing would be seen on white: artwork made for dark
+grounds.
 
 The rules for values that are no 8-bit colours, since files do not say what they mean:
 
@@ -29,8 +29,8 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _PROFILE_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 # A profile that moves no colour by more than this is sRGB under another name: the descriptions differ, the curves do not.
 _SAME_COLOUR = 2
-# Of what a transparent picture shows, this share in grey of at least this level is lost on white.
-_LOST_SHARE, _LOST_LEVEL = 0.95, 240
+# A transparent picture is lost on white when this share of what it shows is grey of at least this level: print is some per cent.
+_LOST_SHARE, _LOST_LEVEL = 0.997, 240
 
 
 def to_srgb(image: Image.Image, reduce_to: int | None = None) -> Image.Image:
@@ -41,6 +41,7 @@ def to_srgb(image: Image.Image, reduce_to: int | None = None) -> Image.Image:
     A profile that is broken, or of another colour space than the pixels, is ignored.
     """
     image = _eight_bits(image)
+    ground = "black" if image.mode in ("LA", "RGBA") and _is_lost_on_white(image) else "white"
     if reduce_to is not None and (factor := max(image.size) // reduce_to) >= 2:
         image = image.reduce(factor)
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
@@ -51,15 +52,16 @@ def to_srgb(image: Image.Image, reduce_to: int | None = None) -> Image.Image:
     elif colour.mode != "RGB":
         colour = colour.convert("RGB")
     if alpha is not None:
-        ground = Image.new("RGB", colour.size, "black" if _lost_on_white(colour, alpha) else "white")
-        ground.paste(colour, mask=alpha)
-        colour = ground
+        laid = Image.new("RGB", colour.size, ground)
+        laid.paste(colour, mask=alpha)
+        colour = laid
     return colour
 
 
-def _lost_on_white(colour: Image.Image, alpha: Image.Image) -> bool:
+def _is_lost_on_white(image: Image.Image) -> bool:
+    alpha = image.getchannel("A")
     seen = alpha.histogram()
-    light = colour.convert("L").point(lambda level: 255 * (level >= _LOST_LEVEL))
+    light = image.convert(image.mode[:-1]).convert("L").point(lambda level: 255 * (level >= _LOST_LEVEL))
     lost = alpha.histogram(mask=light)
     weight = sum(level * count for level, count in enumerate(seen))
     is_see_through = weight < 255 * sum(seen)

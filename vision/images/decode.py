@@ -145,8 +145,7 @@ def _from_bytes(data: bytes, origin: str, max_pixels: int, reduce_to: int | None
         if kind is JPEG:
             _check_scans(image, data)
             pixels = _turbo(data, image, reduce_to)
-            if pixels is None and not data.endswith(_END_OF_JPEG) and not image.info.get("progressive"):
-                # nothing is lost where only the marker at the end is: with it, what lacks pixels still fails
+            if pixels is None and not data.endswith(_END_OF_JPEG) and _tells_what_is_lost(data):
                 pixels = _turbo(data + _END_OF_JPEG, image, reduce_to)
             if pixels is None and reduce_to is not None:
                 factor = max(1, max(width, height) // reduce_to)
@@ -180,6 +179,28 @@ def _luma_steps(image: Image.Image) -> tuple[int, ...] | None:
     layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
     table = tables.get(layers[0][3] if layers else 0, [])
     return tuple(table) if len(table) == 64 else None
+
+
+def _tells_what_is_lost(data: bytes) -> bool:
+    """Whether a decoder that gets the marker at the end of a JPEG complains of every pixel that is missing before it.
+
+    It does where one scan of Huffman codes holds all components (ITU T.81, B.2). Of several scans whole ones may be missing, and
+    arithmetic codes go on for ever.
+    """
+    at, components = 2, 0
+    while at + 9 < len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a byte that fills
+            at += 1
+            continue
+        if marker in (0xC0, 0xC1):
+            components = data[at + 9]
+        elif marker == 0xDA:
+            return 0 < components == data[at + 4]
+        elif 0xC2 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return False
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
 
 
 def _turbo(data: bytes, image: Image.Image, reduce_to: int | None) -> Pixels | None:

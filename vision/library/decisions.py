@@ -10,7 +10,7 @@ import base64
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,10 +78,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Remembered:
-    """A row of decisions.jsonl. brand_id survives renaming. vector: (d,) of the crop, null when its picture was gone."""
+    """A row of decisions.jsonl. brand: as it was called then; brand_id survives renaming. vector: (d,) of the crop, null when its
+    picture was gone.
+    """
 
     id: str
     verb: Verb
+    brand: str | None
     brand_id: str | None
     picture: str
     box: Box
@@ -98,6 +101,7 @@ class Decisions:
             self._by_id[row["id"]] = _Remembered(
                 row["id"],
                 row["decision"],
+                row.get("brand"),
                 row["brand_id"],
                 row["picture"],
                 tuple(row["box"]),
@@ -139,6 +143,24 @@ class Decisions:
         found = self._by_id.get(decision.id)
         return found is not None and (found.verb, found.brand_id) == (decision.verb, brand_id)
 
+    def brand_of(self, decision: Decision) -> str | None:
+        """The id of the brand of a decision that was made just so before, whatever the brand is called now; else null."""
+        found = self._by_id.get(decision.id)
+        same = found is not None and (found.verb, found.brand) == (decision.verb, decision.brand)
+        return found.brand_id if found is not None and same else None
+
+    def accepted_as(self, id_: str) -> str | None:
+        """The id of the brand that a crop was accepted as under this id; null when it was not."""
+        found = self._by_id.get(id_)
+        return found.brand_id if found is not None and found.verb == "accept" else None
+
+    def accepts(self, picture: str, box: Box, brand_id: str, besides: Container[str]) -> bool:
+        """Whether just this place was accepted as a brand, by another decision than some."""
+        return any(
+            each.verb == "accept" and each.brand_id == brand_id and each.box == box and each.id not in besides
+            for each in self._by_picture.get(picture, ())
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -170,21 +192,21 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
         raise LibraryError("read_only", "the shipped library is not changed", path=str(library.path), hint=hint)
     known = Decisions.read(library.path)
     held = {(r.brand_id, r.source) for r in library.all_references()}
-    by_source: dict[str | None, set[str | None]] = defaultdict(set)
-    for brand, source in held:
-        by_source[source].add(brand)
     negatives = {name for name, brand in names_of(library.state).items() if brand.negative}
+    given = {d.id: d for d in decisions}  # the last of an id counts
     new: dict[str, list[NewReference]] = defaultdict(list)
-    rows: list[tuple[Decision, Embeddings | None]] = []
+    rows: list[tuple[Decision, str | None, Embeddings | None]] = []
     failed: list[tuple[str, str]] = []
+    wanted: set[tuple[str | None, str | None]] = set()
     stale: set[tuple[str | None, str | None]] = set()
     before = 0
-    for decision in {d.id: d for d in decisions}.values():  # the last of an id counts
-        brand_id = brand_id_of(library, decision.brand)
-        here = (brand_id, _source(decision)) in held
-        there = here or (brand_id, _place(decision)) in held
-        wrong = by_source[_source(decision)] - ({brand_id} if decision.verb == "accept" else set())
-        if known.has(decision, brand_id) and not wrong and (decision.verb == "refuse" or there):
+    for decision in given.values():
+        name, brand_id = _meant(decision, known, library)
+        marks = (_source(decision), _place(decision))
+        there = any((brand_id, mark) in held for mark in marks)
+        if decision.verb == "accept":
+            wanted |= {(brand_id, mark) for mark in marks}
+        if known.has(decision, brand_id) and (decision.verb == "refuse" or there):
             before += 1
             continue
         if decision.verb == "accept" and fold(str(decision.brand)) in negatives:
@@ -197,25 +219,47 @@ def apply(library: Library, decisions: Iterable[Decision], cut: Callable[[Decisi
                 failed.append((decision.id, str(error)))
                 continue
             pixels = None
-        stale |= {(each, _source(decision)) for each in wrong}
-        if pixels is None:
-            rows.append((decision, None))
+        past = known.accepted_as(decision.id)
+        if past is not None and not known.accepts(decision.picture, decision.box, past, given):
+            stale |= {(past, mark) for mark in marks}
+        vector = None if pixels is None else library.embedder.embed_images([pixels])
+        rows.append((decision, name, None if vector is None else vector[0]))
+        if pixels is None or vector is None:
             continue
-        vector = library.embedder.embed_images([pixels])
-        rows.append((decision, vector[0]))
-        if decision.verb == "accept" and not here:
+        if decision.verb == "accept" and (brand_id, marks[0]) not in held:
             thumbnail = encode_thumbnail(pixels, PICTURE_SIDE)
-            new[str(decision.brand)].append(NewReference(vector, "photo", None, _source(decision), None, thumbnail))
+            new[str(name)].append(NewReference(vector, "photo", None, marks[0], None, thumbnail))
+    made = _add(library, new)
+    removed = _take_back(library, stale - wanted)
+    if rows:
+        _remember(library, rows)
+    refused = sum(decision.verb == "refuse" for decision, _, _ in rows)
+    return Applied(made, refused, before, tuple(failed), removed)
+
+
+def _meant(decision: Decision, known: Decisions, library: Library) -> tuple[str | None, str | None]:
+    """The name and the id of a decision's brand, which may have another name by now if the same was decided before."""
+    before = known.brand_of(decision)
+    for brand in library.state.brands if before is not None else ():
+        if brand.id == before:
+            return brand.name, before
+    return decision.brand, brand_id_of(library, decision.brand)
+
+
+def _add(library: Library, new: Mapping[str, Sequence[NewReference]]) -> tuple[str, ...]:
+    """Add references of brands in one write; their ids."""
     brands = [NewBrand(name, references) for name, references in new.items()]
     count = sum(len(brand.references) for brand in brands)
     made = library.extend(brands, message=f"{count} crops of scans accepted") if brands else []
-    removed = [r for r in library.all_references() if (r.brand_id, r.source) in stale]
+    return tuple(r.id for r in made)
+
+
+def _take_back(library: Library, stale: Container[tuple[str | None, str | None]]) -> tuple[str, ...]:
+    """Remove the references of brands and sources in one write; their ids."""
+    removed = tuple(r.id for r in library.all_references() if (r.brand_id, r.source) in stale)
     if removed:
-        library.remove_references([r.id for r in removed], message=f"{len(removed)} crops of scans no longer accepted")
-    if rows:
-        _remember(library, rows)
-    refused = sum(decision.verb == "refuse" for decision, _ in rows)
-    return Applied(tuple(r.id for r in made), refused, before, tuple(failed), tuple(r.id for r in removed))
+        library.remove_references(removed, message=f"{len(removed)} crops of scans no longer accepted")
+    return removed
 
 
 def adopt(library: Library, data: bytes, names: Mapping[str, str], path: Path) -> None:
@@ -231,7 +275,7 @@ def adopt(library: Library, data: bytes, names: Mapping[str, str], path: Path) -
         _append(library, [row | ({"brand_id": brand_id_of(library, brand)} if brand else {}) for row, brand in brands])
 
 
-def _remember(library: Library, rows: Sequence[tuple[Decision, Embeddings | None]]) -> None:
+def _remember(library: Library, rows: Sequence[tuple[Decision, str | None, Embeddings | None]]) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     new = [
         {
@@ -239,7 +283,7 @@ def _remember(library: Library, rows: Sequence[tuple[Decision, Embeddings | None
             "id": decision.id,
             "decision": decision.verb,
             "brand": decision.brand,
-            "brand_id": brand_id_of(library, decision.brand),
+            "brand_id": brand_id_of(library, name),
             "path": decision.path,
             "picture": decision.picture,
             "box": list(decision.box),
@@ -247,7 +291,7 @@ def _remember(library: Library, rows: Sequence[tuple[Decision, Embeddings | None
             "embedder": None if vector is None else library.embedder.id,
             "vector": None if vector is None else _packed(vector),
         }
-        for decision, vector in rows
+        for decision, name, vector in rows
     ]
     _append(library, new)
 

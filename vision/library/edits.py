@@ -103,15 +103,16 @@ def extended(
 def unheld(state: State, brands: Sequence[NewBrand]) -> tuple[list[NewBrand], int]:
     """Brands to be added without the references that their brand has already, and how many those were.
 
-    The same vectors are the same picture, whatever its file is called; of another product it is another reference.
+    The same vectors are the same picture, whatever its file is called; of another product, or valid on other days, it is another
+    reference.
     """
     names = names_of(state)
     ids = {brand.id for new in brands if (brand := names.get(fold(new.name))) is not None}
-    held: dict[str, set[tuple[str | None, str | None, bytes]]] = {}
+    held: dict[str, set[tuple[object, ...]]] = {}
     for reference, start in zip(state.references, state.starts().tolist(), strict=False):
         if reference.brand_id in ids:
             rows = state.vectors[start : start + reference.vectors]
-            key = (reference.line, reference.product, rows.tobytes())
+            key = (reference.line, reference.product, reference.valid_from, reference.valid_until, rows.tobytes())
             held.setdefault(reference.brand_id, set()).add(key)
     found, known = [], 0
     for new in brands:
@@ -119,7 +120,8 @@ def unheld(state: State, brands: Sequence[NewBrand]) -> tuple[list[NewBrand], in
         seen = held.setdefault(fold(new.name) if brand is None else brand.id, set())
         fresh = []
         for item in new.references:
-            key = (storable(item.line), storable(item.product), item.vectors.astype(np.float16).tobytes())
+            what = (storable(item.line), storable(item.product), item.valid_from, item.valid_until)
+            key = (*what, item.vectors.astype(np.float16).tobytes())
             if key not in seen:
                 fresh.append(item)
             seen.add(key)

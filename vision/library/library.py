@@ -183,7 +183,8 @@ class Library(LibraryReader):
 
         images: one or a list of what `read_picture` takes: a clean logo, or a crop of a photo. Each is embedded as it is and,
         when a plain border surrounds it, cropped to its content. All are read before anything is written; what the brand has
-        already is not added again. None for a brand that is to be known by its name and aliases alone.
+        already, of the same product and days, is not added again and stays as it is. None for a brand that is to be known by its
+        name and aliases alone.
         line, product: what they show, in the order brand > line > product.
         valid_from, valid_until: the first and last day on which they count. message: for the log.
         Raises PictureError, UsageError (bad_option: empty name, no images, an alias of another brand), LibraryError (locked,
@@ -296,6 +297,8 @@ class Library(LibraryReader):
     def remove_references(self, reference_ids: Sequence[str], *, message: str | None = None) -> list[Reference]:
         """Remove some references in one write; they, in the order of the ids. Raises UsageError as `remove_reference` does."""
         removed: list[Reference] = []
+        if not reference_ids:
+            return removed
 
         def edit(state: State) -> State:
             held = {r.id: r for r in state.references}

@@ -102,7 +102,7 @@ def summary_table(summary: dict[str, Any], *, brands: int = 10) -> RenderableTyp
             ", ".join(f"{kind} {n:,}" for kind, n in summary["copy_kinds"].items()),
         )
     for name, n in summary["degraded"].items():
-        line(f"without {name}", n)
+        line("without later frames" if name == "frames" else f"without {name}", n)
     if not summary["top_brands"]:
         return counts
     listed = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
