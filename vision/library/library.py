@@ -196,7 +196,7 @@ class Library(LibraryReader):
             np.zeros((0, 0), dtype=np.float32), kind, product, source, licence, None, line, valid_from, valid_until
         )
         made = [] if images is None else self._read(name, images, like)
-        return self._add(NewBrand(name, made, aliases), message)
+        return self.extend([NewBrand(name, made, aliases)], message=message, skip_held=True)
 
     def add_negative(
         self,
@@ -215,7 +215,8 @@ class Library(LibraryReader):
         edits.clean(name)
         _writable(self._view.state, self.path)
         like = NewReference(np.zeros((0, 0), dtype=np.float32), "negative", None, source, licence)
-        return self._add(NewBrand(name, self._read(name, images, like), (), True), message)
+        new = NewBrand(name, self._read(name, images, like), (), True)
+        return self.extend([new], message=message, skip_held=True)
 
     def _read(self, name: str, images: Sequence[Any] | Any, like: NewReference) -> list[NewReference]:
         images = list(images) if isinstance(images, list | tuple) else [images]
@@ -239,24 +240,19 @@ class Library(LibraryReader):
             thumbnail=encode_thumbnail(picture.pixels, PICTURE_SIDE),
         )
 
-    def _add(self, new: NewBrand, message: str | None) -> list[Reference]:
+    def extend(
+        self, brands: Iterable[NewBrand], *, message: str | None = None, skip_held: bool = False
+    ) -> list[Reference]:
+        """Add many brands and references with their vectors in one write; the references made.
+
+        skip_held: leave out the references that their brand has already. Raises as `add` does.
+        """
         made: list[Reference] = []
 
         def edit(state: State) -> State:
-            state, added = edits.extended(state, edits.unheld(state, [new])[0], self.path)
+            new = list(brands)
+            state, added = edits.extended(state, edits.unheld(state, new)[0] if skip_held else new, self.path)
             made.extend(added)
-            return state
-
-        self.change(edit, message)
-        return [self.reference(r.id) for r in made]
-
-    def extend(self, brands: Iterable[NewBrand], *, message: str | None = None) -> list[Reference]:
-        """Add many brands and references with their vectors in one write; the references made. Raises as `add` does."""
-        made: list[Reference] = []
-
-        def edit(state: State) -> State:
-            state, new = edits.extended(state, list(brands), self.path)
-            made.extend(new)
             return state
 
         self.change(edit, message)
