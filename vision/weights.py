@@ -119,8 +119,12 @@ def write_manifest(root: Path) -> dict[str, str]:
 
 
 def is_shipped(folder: Path) -> bool:
-    """Whether a model folder is one of those that a manifest beside it lists; a user's own lists its files in its card."""
-    return (folder.resolve().parent / MANIFEST).is_file()
+    """Whether a model folder lies beside a manifest of checksums; a user's own folder lists its files in its card."""
+    try:
+        read_manifest(folder.resolve().parent)
+    except WeightsError:  # none, or somebody else's file of that name
+        return False
+    return True
 
 
 def note_shipped(folder: Path) -> None:

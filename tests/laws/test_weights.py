@@ -67,6 +67,20 @@ def test_a_broken_manifest_is_refused(tmp_path, text):
     assert caught.value.code == "unknown_card"
 
 
+def test_the_manifest_keeps_up_with_a_model_beside_it(root):
+    (root / "model" / "model.onnx").write_bytes(b"other bytes")
+    weights.note_shipped(root / "model")
+    assert weights.load("model", root).file("model.onnx").read_bytes() == b"other bytes"
+
+
+def test_a_manifest_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "manifest.json").write_text('{"name": "shop", "icons": []}')
+    assert not weights.is_shipped(tmp_path / "model")
+    weights.note_shipped(tmp_path / "model")
+    assert (tmp_path / "manifest.json").read_text() == '{"name": "shop", "icons": []}'
+
+
 def test_bytes_that_are_no_model_are_refused(root):
     with pytest.raises(WeightsError) as caught:
         weights.session(root / "model" / "model.onnx", device="cpu")
