@@ -25,7 +25,7 @@ _BOUNDS = dict.fromkeys(FEATURES, _EITHER) | {
     "name_points": _UP,
     "other_text": _DOWN,
     "rival_points": _DOWN,
-    "log_brands": _DOWN,
+    "margin_by_size": _UP,
 }
 _ROUNDS = 4  # the best contender depends on the numbers that are fitted with it held fixed
 _START = Calibration(tuple(0.0 for _ in FEATURES), 0.0, 0.05, 1.0, 1.0)

@@ -35,7 +35,7 @@ FEATURES = (
     "no_picture",  # 1 when the library has no picture of the best brand, whose likeness then says nothing: the first six are 0
     "other_text",  # 1 for a logo in which letters were clearly read that are not the best brand's name
     "rival_points",  # how well the name of another brand fits
-    "log_brands",  # natural logarithm of the brands that a stranger could be taken for
+    "margin_by_size",  # the margin without a name, times the natural logarithm of the library's hundreds of brands
     "product",  # 1 for a product subject
     "image",  # 1 for a picture looked up as a whole
 )
@@ -146,7 +146,10 @@ def is_silhouette(evidence: Evidence, best: Contender) -> bool:
 
 
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
-    """(16,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near."""
+    """(16,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near.
+
+    The more rivals there are, the nearer the nearest of them comes to a stranger: the same margin over more of them says more.
+    """
     score = min(max(evidence.score, 1e-3), 1 - 1e-3)
     similarities = [c.similarity for c in others]
     likeness = [
@@ -167,7 +170,7 @@ def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -
             float(best.match is None),
             float(evidence.kind == "logo" and evidence.clear_text and not best.points),
             max((c.points for c in others), default=0.0),
-            np.log(max(evidence.brands, LEAST_BRANDS)),
+            0.0 if best.accepted else likeness[1] * np.log(max(evidence.brands, LEAST_BRANDS) / LEAST_BRANDS),
             float(evidence.kind == "product"),
             float(evidence.kind == "image"),
         ]
