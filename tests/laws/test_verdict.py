@@ -245,17 +245,34 @@ def test_features_are_those_of_the_formula():
     assert d.similarity == 0.1
     found = features(evidence, a, [b, c, d])
     rest = [6.0, math.log(3)]
-    assert found == pytest.approx([0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 0.0, 0.0, 5.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx(
+        [0.6, 0.3, 0.5, 0, 0, 0, *rest, 2.0, 0.0, 0.0, 0.0, 5.0, 0.3 * math.log(10), 0.0, 0.0]
+    )
     found = features(evidence, d, [a, b, c])  # nobody knows what D looks like
-    assert found == pytest.approx([0, 0, 0, 0, 0, 0, *rest, 5.0, 1.0, 1.0, 0.0, 2.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0, 0, 0, 0, 0, 0, *rest, 5.0, 1.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0])
     evidence = Evidence(
         [seen("A", 0.7), seen("B", 0.4), seen("C", 0.1)], 0.2, 64, 0.75, [read("B", 1, accepted=True)], 1000
     )
     a, b, c = contenders(evidence)
     found = features(evidence, b, [a, c])
-    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, 0.0, 0.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx([0, 0, 0, 0.3, -0.3, 0.0, *rest, 4.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     found = features(replace(evidence, clear_text=True), a, [b, c])
-    assert found == pytest.approx([0.6, 0.3, 0.45, 0, 0, 0, *rest, 0.0, 0.0, 0.0, 1.0, 4.0, math.log(1000), 0.0, 0.0])
+    assert found == pytest.approx(
+        [0.6, 0.3, 0.45, 0, 0, 0, *rest, 0.0, 0.0, 0.0, 1.0, 4.0, 0.3 * math.log(10), 0.0, 0.0]
+    )
+
+
+def test_a_margin_says_more_over_more_rivals_and_nothing_more_under_a_hundred():
+    few, some, many = (Evidence([seen("A", 0.7), seen("B", 0.4)], 0.2, 64, 0.75, brands=n) for n in (5, 1_000, 100_000))
+    by_size = [features(e, *_first(e))[FEATURES.index("margin_by_size")] for e in (few, some, many)]
+    assert by_size == pytest.approx([0.0, 0.3 * math.log(10), 0.3 * math.log(1000)])
+    weighed = replace(CALIBRATION, weights=tuple(float(name == "margin_by_size") for name in FEATURES))
+    assert weighed.ranked(few)[0][1] < weighed.ranked(some)[0][1] < weighed.ranked(many)[0][1]
+
+
+def _first(evidence):
+    best, *others = contenders(evidence)
+    return best, others
 
 
 def test_the_name_of_a_brand_without_pictures_speaks_for_its_likeness_too():
