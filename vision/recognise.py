@@ -50,7 +50,7 @@ MOST_NAMES = 5
 # detector is not sure, 1 of 34 that reading named was under 20 px, and every third one of a brand-free photograph.
 LEAST_READ, LEAST_READ_UNSURE = 14.0, 20.0
 # With `auto` nothing is read where vision alone is at least this sure of a brand.
-SURE = 0.97
+SURE = 0.985
 # A line that fits no name is told when it is at least this clear; symbols give single letters and worse.
 LEAST_CLEAR = 0.6
 # What is read in the whole crop taken as one line, or round a ring, counts this many points less than a line that was found.

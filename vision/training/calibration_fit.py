@@ -23,6 +23,7 @@ _BOUNDS = dict.fromkeys(FEATURES, _EITHER) | {
     "adjusted_similarity_read": _UP,
     "margin_read": _UP,
     "name_points": _UP,
+    "name_of_nearest": _UP,
     "other_text": _DOWN,
     "rival_points": _DOWN,
     "margin_by_size": _UP,

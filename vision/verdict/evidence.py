@@ -32,6 +32,7 @@ FEATURES = (
     "detector_logit",
     "name_points",  # how well the best brand's name fits what was read, 0 when it does not
     "name_accepted",  # 1 when the name alone would do
+    "name_of_nearest",  # 1 when it would not, but nothing looks more like the box than the brand whose name it is
     "no_picture",  # 1 when the library has no picture of the best brand, whose likeness then says nothing: the first six are 0
     "other_text",  # 1 for a logo in which letters were clearly read that are not the best brand's name
     "rival_points",  # how well the name of another brand fits
@@ -146,7 +147,7 @@ def is_silhouette(evidence: Evidence, best: Contender) -> bool:
 
 
 def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -> npt.NDArray[np.float64]:
-    """(16,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near.
+    """(17,) float64 in the order of `FEATURES`. The margin of a single brand is its similarity: nothing else comes near.
 
     The more rivals there are, the nearer the nearest of them comes to a stranger: the same margin over more of them says more.
     """
@@ -167,6 +168,7 @@ def features(evidence: Evidence, best: Contender, others: Sequence[Contender]) -
             np.log(score / (1 - score)),
             best.points,
             float(best.accepted),
+            float(best.match is not None and best.points > 0 and likeness[1] >= 0 and not best.accepted),
             float(best.match is None),
             float(evidence.kind == "logo" and evidence.clear_text and not best.points),
             max((c.points for c in others), default=0.0),
